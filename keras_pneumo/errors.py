@@ -35,3 +35,7 @@ class WeightsError(KerasPneumoError, ValueError):
 
 class OutputError(KerasPneumoError, OSError):
     """An output already exists, or belongs to something else."""
+
+
+class TrainingError(KerasPneumoError, ArithmeticError):
+    """A training cannot go on: its loss or its scores are no numbers."""

@@ -15,7 +15,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` and rename it to ``path`` on success.
 
     Whoever reads ``path`` sees the old file or the new one, never a half of it, even if the
-    process is killed. The temporary name keeps the suffix, since many writers choose a format by it.
+    process is killed. The temporary name keeps the suffix, by which many writers choose a format.
 
     Args:
         path: The file to create or replace. Missing parent folders are made.
@@ -42,26 +42,35 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def new_directory(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+def new_directory(
+    path: str | Path, *, marker: str | None = None, overwrite: bool = False
+) -> Iterator[Path]:
     """Give a temporary folder beside ``path`` and rename it to ``path`` on success.
 
     Args:
         path: The folder to create.
+        marker: A file that every folder of this kind has. Told to overwrite or not, a folder
+            without it is not deleted, since it holds something else.
         overwrite: Replace a folder that is already there.
 
     Yields:
         The temporary folder to fill.
 
     Raises:
-        OutputError: ``path`` exists, is not an empty folder, and ``overwrite`` is False.
+        OutputError: ``path`` is occupied, and ``overwrite`` is False or the marker is missing.
     """
     path = Path(path)
-    occupied = path.exists() and not (path.is_dir() and not any(path.iterdir()))
-    if occupied and not overwrite:
-        raise OutputError(
-            f"The output folder must not exist yet or be empty. Found {path} with contents. "
-            "Choose another folder, or ask to overwrite it."
-        )
+    if is_occupied(path):
+        if not overwrite:
+            raise OutputError(
+                f"The output folder must not exist yet or be empty. Found {path} with contents. "
+                "Choose another folder, or ask to overwrite it."
+            )
+        if marker and not (path / marker).is_file():
+            raise OutputError(
+                f"Only a folder of the same kind is overwritten, which has a file {marker}. "
+                f"{path} holds something else. Choose another folder, or empty it yourself."
+            )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
@@ -77,6 +86,11 @@ def new_directory(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
             temporary.rename(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def is_occupied(path: Path) -> bool:
+    """Whether there is anything at ``path`` that writing there would destroy."""
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
 
 
 def _umask() -> int:

@@ -1,0 +1,1 @@
+"""Folder to records to TFDS examples to batches."""

@@ -1,0 +1,1 @@
+"""Predictions to metrics, thresholds, plots and one report; no deep-learning framework needed."""

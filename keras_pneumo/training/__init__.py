@@ -1,0 +1,1 @@
+"""The two-phase recipe, in a run directory that survives interruptions."""

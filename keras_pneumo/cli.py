@@ -1,0 +1,246 @@
+"""The command ``keras-pneumo``: parses, calls, prints."""
+
+import json
+import logging
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from keras_pneumo import __version__
+from keras_pneumo.errors import KerasPneumoError, OutputError
+from keras_pneumo.files import is_occupied
+
+# Everything else is imported inside the commands: `--help` must not wait for tensorflow.
+
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_ANY = click.Path(path_type=Path)
+
+
+class _Group(click.Group):
+    """A group whose commands end in one line, not in a traceback, where an input is wrong."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KerasPneumoError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="keras-pneumo")
+def main() -> None:
+    """Detect pneumonia on chest X-rays with Keras.
+
+    For research and teaching. Not a medical device.
+    """
+    # TensorFlow's notes about its own build are not about the user's data.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("keras_pneumo")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [handler]
+    logger.propagate = False
+
+
+class _NumberOrName(click.ParamType):
+    name = "N|STAGE|all"
+
+    def convert(self, value: Any, _param: Any, _ctx: Any) -> int | str:
+        try:
+            return int(value)
+        except ValueError:
+            return str(value)
+
+
+def _weights(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    # Absolute, so that a run can be resumed from another folder.
+    if value in (None, "imagenet", "none"):
+        return value
+    return str(Path(str(value)).expanduser().absolute())
+
+
+@main.command()
+@click.argument("data_dir", type=_FOLDER)
+@click.option("--output", required=True, type=_FOLDER, metavar="RUN", help="Folder of the run.")
+@click.option("--resume", is_flag=True, help="Go on after the last finished epoch.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in the folder.")
+@click.option("--prepared-dir", type=_FOLDER, help="Where TFDS keeps the prepared data.")
+@click.option("--weights", callback=_weights, help="imagenet, none, or a .weights.h5 [imagenet]")
+@click.option("--image-size", type=int, nargs=2, metavar="H W", help="Pixels [224 224]")
+@click.option("--resize", type=click.Choice(["stretch", "pad"]), help="To the size [stretch]")
+@click.option("--dropout", type=float, help="Of the pooled features [0.2]")
+@click.option("--config", help="Config of the TFDS builder [the one split by patient]")
+@click.option("--split-seed", type=int, help="Of the split by patient [0]")
+@click.option(
+    "--augmentation", type=click.Choice(["none", "standard", "keras_cv"]), help="[standard]"
+)
+@click.option("--batch-size", type=int, help="Images in a batch [32]")
+@click.option("--head-epochs", type=int, help="Most epochs of phase 1 [5]")
+@click.option("--head-learning-rate", type=float, help="Of phase 1 [0.001]")
+@click.option("--fine-tune-layers", type=_NumberOrName(), help="What phase 2 trains [conv5]")
+@click.option("--fine-tune-epochs", type=int, help="Most epochs of phase 2 [10]")
+@click.option("--fine-tune-learning-rate", type=float, help="Of phase 2 [1e-05]")
+@click.option(
+    "--train-batch-norm", is_flag=True, default=None, help="In phase 2; for untrained stages."
+)
+@click.option("--patience", type=int, help="Epochs without a better AUC that end a phase [3]")
+@click.option(
+    "--threshold",
+    metavar="POLICY",
+    help="youden, sensitivity=0.95, specificity=0.9, f_beta=2, fixed=0.5 [youden]",
+)
+@click.option(
+    "--evaluate-on",
+    multiple=True,
+    metavar="SPLIT",
+    help="Split of the report; repeatable [validation, test]",
+)
+@click.option("--seed", type=int, help="Of weights, dropout, order, augmentation [0]")
+def train(
+    data_dir: Path,
+    output: Path,
+    resume: bool,
+    overwrite: bool,
+    prepared_dir: Path | None,
+    **options: Any,
+) -> None:
+    """Train on DATA_DIR in two phases; choose the threshold, evaluate, save.
+
+    DATA_DIR is the Kaggle folder (train, val, test), the v3 release, or a folder with NORMAL and
+    PNEUMONIA. RUN then holds model/, evaluation/report.html and training_curves.png. Defaults
+    are in brackets; a run that is resumed has its own settings.
+    """
+    from keras_pneumo.training.settings import TrainSettings
+    from keras_pneumo.training.train import train
+
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    if given.get("weights") == "none":
+        given["weights"] = None
+    settings = TrainSettings(**given) if given or not resume else None
+    run = train(
+        data_dir,
+        output,
+        settings,
+        resume=resume,
+        overwrite=overwrite,
+        prepared_dir=prepared_dir,
+    )
+    click.echo(f"\n{run.report}\n")
+    click.echo(f"Model:  {run.directory / 'model'}")
+    click.echo(f"Report: {run.directory / 'evaluation' / 'report.html'}")
+
+
+@main.command()
+@click.argument("model", type=_ANY)
+@click.argument("data_dir", type=_FOLDER)
+@click.option(
+    "--split",
+    multiple=True,
+    default=["test"],
+    show_default=True,
+    help="train, validation, test or all; repeatable.",
+)
+@click.option(
+    "--output",
+    type=_FOLDER,
+    default="evaluation",
+    show_default=True,
+    help="Folder for metrics.json, predictions.csv, pictures and report.html.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the report in the folder.")
+@click.option("--prepared-dir", type=_FOLDER, help="Where TFDS keeps the prepared data.")
+def evaluate(
+    model: Path,
+    data_dir: Path,
+    split: tuple[str, ...],
+    output: Path,
+    overwrite: bool,
+    prepared_dir: Path | None,
+) -> None:
+    """Evaluate MODEL on DATA_DIR, at the threshold stored with the model.
+
+    MODEL is the folder of a run, a folder of a saved model, or a .keras file.
+    """
+    from keras_pneumo.inference import evaluate, open_model, splits_for
+
+    # Said before the work, not after it.
+    if is_occupied(output) and not overwrite:
+        raise OutputError(f"{output} has contents. Choose another --output, or add --overwrite.")
+    loaded = open_model(model)
+    splits = splits_for(loaded, data_dir, prepared_dir=prepared_dir)
+    report = evaluate(
+        loaded,
+        splits,
+        split,
+        name=f"{type(loaded).__name__} of {model.resolve().name}",
+        data=f"{data_dir.resolve().name} ({splits.config})",
+    )
+    report.save(output, overwrite=overwrite)
+    click.echo(f"\n{report}\n")
+    click.echo(f"Report: {output / 'report.html'}")
+
+
+@main.command()
+@click.argument("model", type=_ANY)
+@click.argument("images", metavar="IMAGE...", type=_ANY, nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def predict(model: Path, images: tuple[Path, ...], as_json: bool) -> None:
+    """Predict the probability of PNEUMONIA for image files.
+
+    An unreadable file is reported on its line, the others are predicted, and the exit code is 1.
+    """
+    from keras_pneumo.inference import open_model, predict_files
+
+    loaded = open_model(model)
+    found = list(predict_files(loaded, images))
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found], indent=2))
+    else:
+        click.echo(f"{'probability':>11}  {'label':<9}  file   (threshold {loaded.threshold:.4g})")
+        for one in found:
+            if one.error:
+                click.echo(f"{'-':>11}  {'error':<9}  {one.file}   {one.error}")
+            else:
+                click.echo(f"{one.probability:>11.4f}  {one.label:<9}  {one.file}")
+    if any(one.error for one in found):
+        sys.exit(1)
+
+
+@main.group()
+def data() -> None:
+    """Look at a collection of images, or draw a synthetic one."""
+
+
+@data.command()
+@click.argument("data_dir", type=_FOLDER)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--output", type=_FOLDER, help="Draw the audit into this folder as well.")
+def audit(data_dir: Path, as_json: bool, output: Path | None) -> None:
+    """Count what is in DATA_DIR: classes, patients, duplicates, leaks, bad files."""
+    from keras_pneumo.data.audit import audit
+
+    found = audit(data_dir, progress=True)
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
+    if output:
+        from keras_pneumo.data.audit_plots import draw_audit
+
+        for path in draw_audit(found, output):
+            click.echo(f"Drawn: {path}", err=True)
+
+
+@data.command()
+@click.argument("directory", type=_FOLDER)
+@click.option("--train-images", type=int, default=280, show_default=True, help="Images in train.")
+@click.option("--image-size", type=int, nargs=2, default=(256, 256), metavar="H W", help="Pixels.")
+@click.option("--seed", type=int, default=0, show_default=True)
+def phantoms(directory: Path, train_images: int, image_size: tuple[int, int], seed: int) -> None:
+    """Draw synthetic radiographs into DIRECTORY, in the layout of the Kaggle folder."""
+    from keras_pneumo.data.phantom import write_phantom_collection
+
+    write_phantom_collection(directory, n_images=train_images, image_size=image_size, seed=seed)
+    click.echo(f"Synthetic radiographs: {directory}")

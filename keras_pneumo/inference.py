@@ -1,0 +1,216 @@
+"""A model and the splits of a collection become predictions and a report."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_pneumo import image
+from keras_pneumo.data.pipeline import Splits, load_splits
+from keras_pneumo.errors import ImageError, WeightsError
+from keras_pneumo.evaluation.predictions import Predictions
+from keras_pneumo.evaluation.report import EvaluationReport
+from keras_pneumo.evaluation.thresholds import Threshold
+from keras_pneumo.models.classifier import LABELS, METADATA_FILE, PneumoniaClassifier
+from keras_pneumo.models.resnet50 import PneumoniaResNet50  # noqa: F401, so that it can be loaded
+
+
+@dataclass(frozen=True)
+class FilePrediction:
+    """What a model says of one image file.
+
+    Attributes:
+        file: The path, as given.
+        threshold: The model's operating threshold, in [0, 1].
+        probability: Of PNEUMONIA, in [0, 1]; None if the file cannot be read.
+        label: ``"PNEUMONIA"`` if the probability is at least the threshold, else ``"NORMAL"``;
+            None if the file cannot be read.
+        error: Why the file cannot be read; None if it can.
+    """
+
+    file: str
+    threshold: float
+    probability: float | None = None
+    label: str | None = None
+    error: str | None = None
+
+
+def open_model(path: str | Path) -> PneumoniaClassifier:
+    """Open a trained model.
+
+    Args:
+        path: The folder of a run, a folder made by ``save_pretrained``, or a ``.keras`` file.
+
+    Returns:
+        The model, of whichever class was saved.
+
+    Raises:
+        WeightsError: There is no such model.
+    """
+    path = Path(path)
+    if path.suffix == ".keras":
+        try:
+            model = keras.saving.load_model(path)
+        except (OSError, ValueError, TypeError) as error:
+            raise WeightsError(f"{path} cannot be opened as a Keras model: {error}") from error
+        if not isinstance(model, PneumoniaClassifier):
+            raise WeightsError(
+                f"{path} must hold a model of keras-pneumo. It holds a {type(model).__name__}. "
+                "Use Keras itself for other models."
+            )
+        return model
+    in_run = path / "model"
+    return PneumoniaClassifier.from_pretrained(
+        in_run if (in_run / METADATA_FILE).exists() else path
+    )
+
+
+def splits_for(
+    model: PneumoniaClassifier,
+    data_dir: str | Path,
+    *,
+    batch_size: int = 32,
+    prepared_dir: str | Path | None = None,
+) -> Splits:
+    """Open a collection as a model needs it: its image size, its resizing, its splits.
+
+    The splits are those that the model was trained with, where it knows them, so that its
+    validation images are not among those of another split.
+
+    Args:
+        model: The model.
+        data_dir: The folder, see :func:`~keras_pneumo.data.pipeline.load_splits`.
+        batch_size: Images in a batch.
+        prepared_dir: Where TFDS keeps the prepared data.
+
+    Returns:
+        The splits.
+    """
+    settings = model.metadata.get("settings", {})
+    return load_splits(
+        data_dir,
+        model.image_size,
+        batch_size,
+        config=settings.get("config"),
+        split_seed=settings.get("split_seed", 0),
+        resize=model.resize,
+        prepared_dir=prepared_dir,
+    )
+
+
+def predict_files(
+    model: PneumoniaClassifier, paths: Iterable[str | Path], batch_size: int = 32
+) -> Iterator[FilePrediction]:
+    """Predict image files, one by one in their order; an unreadable one stops nothing.
+
+    Args:
+        model: The model.
+        paths: JPEG or PNG files of any size, grayscale or RGB.
+        batch_size: Images at a time.
+
+    Yields:
+        One entry per file; ``error`` says why where a file cannot be read.
+
+    Example:
+        ```python
+        for found in predict_files(model, ["a.jpeg", "b.jpeg"]):
+            print(found.file, found.probability, found.label)
+        ```
+    """
+    remaining = iter(paths)
+    while chunk := list(islice(remaining, batch_size)):
+        images, errors = {}, {}
+        for position, path in enumerate(chunk):
+            try:
+                images[position] = image.read(path, model.image_size, model.resize)
+            except ImageError as error:
+                errors[position] = str(error)
+        scores = {}
+        if images:
+            predicted = model.predict(np.stack(list(images.values())), verbose=0)[:, 0]
+            scores = dict(zip(images, map(float, predicted), strict=True))
+        for position, path in enumerate(chunk):
+            if position in errors:
+                yield FilePrediction(str(path), model.threshold, error=errors[position])
+                continue
+            score = scores[position]
+            label = LABELS[score >= model.threshold]
+            yield FilePrediction(str(path), model.threshold, score, label)
+
+
+def predict_split(
+    model: PneumoniaClassifier, splits: Splits, split: str, verbose: Any = "auto"
+) -> Predictions:
+    """Predict every image of a split.
+
+    Args:
+        model: The model.
+        splits: The collection, at the model's image size.
+        split: Name of the split.
+        verbose: As for ``keras.Model.predict``.
+
+    Returns:
+        Labels, probabilities of PNEUMONIA, patients and file names, one entry per image.
+
+    Raises:
+        SettingsError: There is no such split.
+        PredictionsError: The model gives scores that are no probabilities.
+    """
+    examples = splits.examples(split)
+    scores = model.predict(splits.batches(split), verbose=verbose)
+    return Predictions(
+        y_true=examples.label,
+        y_score=scores[:, 0],
+        patient_id=examples.patient_id,
+        filename=examples.filename,
+    )
+
+
+def evaluate(
+    model: PneumoniaClassifier,
+    splits: Splits,
+    split: str | Sequence[str] = "test",
+    *,
+    name: str | None = None,
+    data: str | None = None,
+    verbose: Any = "auto",
+) -> EvaluationReport:
+    """Evaluate a model at its own threshold.
+
+    Args:
+        model: The model; its ``threshold`` and where that comes from go into the report.
+        splits: The collection, at the model's image size.
+        split: One or more names of splits.
+        name: What the report calls the model; its name by default.
+        data: What the report calls the collection; the config's name by default.
+        verbose: As for ``keras.Model.predict``.
+
+    Returns:
+        The report: ``print`` it, or ``save`` it with its figures.
+
+    Example:
+        ```python
+        splits = load_splits("chest_xray")
+        report = evaluate(PneumoniaResNet50.from_pretrained("runs/first/model"), splits)
+        report.save("evaluation")
+        ```
+    """
+    names = [split] if isinstance(split, str) else list(split)
+    return EvaluationReport(
+        model=name or model.name,
+        threshold=operating_threshold(model),
+        predictions={one: predict_split(model, splits, one, verbose) for one in names},
+        data=data or splits.config,
+    )
+
+
+def operating_threshold(model: PneumoniaClassifier) -> Threshold:
+    """The model's threshold with its origin: what training recorded, or a fixed value."""
+    recorded = model.metadata.get("threshold")
+    if recorded and recorded["value"] == model.threshold:
+        return Threshold.from_dict(recorded)
+    return Threshold(model.threshold, f"fixed={model.threshold}", "none")

@@ -1,0 +1,416 @@
+"""PneumoniaClassifier: what every model of the family can do."""
+
+import json
+import shutil
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_pneumo import __version__, image
+from keras_pneumo.errors import SettingsError, WeightsError
+from keras_pneumo.files import new_directory
+from keras_pneumo.models.freezing import top_layers
+from keras_pneumo.models.weights import load_backbone
+
+LABELS = ("NORMAL", "PNEUMONIA")
+METADATA_FILE = "keras_pneumo.json"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """What trains after ``fine_tune``.
+
+    Attributes:
+        layers: Names of the layers with weights that train, backbone first, head last.
+        parameters: Number of scalar weights that train.
+        total_parameters: Number of scalar weights of the model.
+    """
+
+    layers: tuple[str, ...]
+    parameters: int
+    total_parameters: int
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return (
+            f"{self.parameters:,} of {self.total_parameters:,} parameters train, "
+            f"in {len(self.layers)} layers ({self.layers[0]} to {self.layers[-1]})"
+        )
+
+
+class PneumoniaClassifier(keras.Model):
+    """A functional Keras model: preprocessing, backbone, pooling, dropout, logit, sigmoid.
+
+    The base of the family. A member states its ``stage_ends`` and builds its backbone and its
+    preprocessing; see ``PneumoniaResNet50`` for the arguments.
+
+    Attributes:
+        backbone: The backbone, a functional Keras model without top.
+        threshold: Operating threshold: an image whose probability is at least this is called
+            PNEUMONIA. 0.5 until training chooses one.
+        metadata: Where the model comes from (training data, settings, how the threshold was
+            chosen): plain JSON values, saved with the model.
+    """
+
+    stage_ends: ClassVar[dict[str, str]]
+
+    def __init__(
+        self,
+        *,
+        weights: str | Path | None,
+        image_size: tuple[int, int],
+        resize: str,
+        dropout: float,
+        dtype: Any,
+        name: str,
+    ) -> None:
+        image_size = image.check_size(image_size)
+        if not 0.0 <= dropout < 1.0:
+            raise SettingsError(f"`dropout` must be in [0, 1). Received: {dropout!r}.")
+
+        # === Layers ===
+        backbone = self._backbone_with_weights(weights, (*image_size, 3), dtype)
+        inputs = keras.Input((*image_size, 3), name="image", dtype="float32")
+        # The head computes in float32 whatever the backbone's policy: probabilities near 0 and 1
+        # would be rounded away in half precision.
+        pooling = keras.layers.GlobalAveragePooling2D(name="features", dtype="float32")
+
+        # === Functional model ===
+        features = pooling(backbone(self.preprocess(inputs)))
+        x = keras.layers.Dropout(dropout, name="dropout", dtype="float32")(features)
+        x = keras.layers.Dense(1, name="logit", dtype="float32")(x)
+        outputs = keras.layers.Activation("sigmoid", name="probability", dtype="float32")(x)
+        super().__init__(inputs=inputs, outputs=outputs, name=name)
+
+        # === Config ===
+        self.image_size = image_size
+        self.resize = image.check_resize(resize)
+        self.dropout = dropout
+        self.threshold = 0.5
+        self.metadata = {}
+        self.jit_compile = _jit_compile()
+        self._freeze(0, train_batch_norm=False)
+        # A bound method, since Keras would save a second model that it finds as an attribute.
+        extractor = keras.Model(inputs, features)
+        extractor.jit_compile = _jit_compile()
+        self._predict_features = extractor.predict
+
+    @property
+    def backbone(self) -> keras.Model:
+        """The backbone: a functional Keras model from preprocessed images to feature maps."""
+        return next(layer for layer in self.layers if isinstance(layer, keras.Model))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Where the model comes from: a copy, set it whole to change it."""
+        return dict(self._metadata)
+
+    @metadata.setter
+    def metadata(self, value: Mapping[str, Any]) -> None:
+        # A read-only view, which Keras does not try to track as state of the model.
+        self._metadata = MappingProxyType(json.loads(json.dumps(value)))
+
+    @staticmethod
+    @abstractmethod
+    def build_backbone(weights: str | None, input_shape: tuple[int, int, int]) -> keras.Model:
+        """Build the backbone without its top, with ``"imagenet"`` or random weights."""
+
+    @staticmethod
+    @abstractmethod
+    def preprocess(images: Any) -> Any:
+        """Bring RGB in [0, 255] to what the backbone expects, with built-in layers only."""
+
+    @classmethod
+    def _backbone_with_weights(
+        cls, weights: str | Path | None, input_shape: tuple[int, int, int], dtype: Any
+    ) -> keras.Model:
+        global_policy = keras.config.dtype_policy()
+        # keras.applications takes its policy from the global one only.
+        keras.config.set_dtype_policy(dtype or global_policy)
+        try:
+            if weights != "imagenet":
+                backbone = cls.build_backbone(None, input_shape)
+            else:
+                backbone = cls._download_backbone(input_shape)
+        finally:
+            keras.config.set_dtype_policy(global_policy)
+        if weights not in (None, "imagenet"):
+            load_backbone(backbone, cls.stage_ends, str(weights))
+        return backbone
+
+    @classmethod
+    def _download_backbone(cls, input_shape: tuple[int, int, int]) -> keras.Model:
+        try:
+            return cls.build_backbone("imagenet", input_shape)
+        except Exception as error:  # keras.utils.get_file raises a bare Exception when offline
+            raise WeightsError(
+                "`weights='imagenet'` needs the ImageNet weights that Keras downloads once, and "
+                f"they cannot be had here: {error}. Connect, or pass the path of a '.weights.h5' "
+                "file, or None for random weights."
+            ) from error
+
+    def fine_tune(
+        self,
+        n_layers: int | str,
+        learning_rate: float = 1e-5,
+        *,
+        train_batch_norm: bool = False,
+        **compile_kwargs: Any,
+    ) -> Trainable:
+        """Make the top of the backbone trainable, and recompile.
+
+        The head always trains. BatchNormalization stays frozen unless asked: its statistics come
+        from ImageNet, and small batches of another domain would destroy them. Recompiling is part
+        of it, since Keras ignores a change of ``trainable`` until then.
+
+        Args:
+            n_layers: How many of the backbone's layers train, counted as in
+                ``backbone.layers[-n_layers:]``; a stage such as ``"conv5"``: it and all above it;
+                or ``"all"``. 0 trains the head alone.
+            learning_rate: Of Adam; low, since these weights are good already.
+            train_batch_norm: Let the BatchNormalization layers among them train too.
+            **compile_kwargs: Passed to ``compile``, in place of binary cross-entropy, ``accuracy``
+                (at 0.5), ``auc`` (ROC) and XLA where it helps.
+
+        Returns:
+            What trains now.
+
+        Raises:
+            SettingsError: ``n_layers`` or ``learning_rate`` is out of range.
+
+        Example:
+            >>> from keras_pneumo.models.resnet50 import PneumoniaResNet50
+            >>> model = PneumoniaResNet50(weights=None, image_size=(32, 32))
+            >>> print(model.fine_tune(10))
+            4,461,569 of 23,589,773 parameters train, in 4 layers (conv5_block3_1_conv to logit)
+        """
+        if not learning_rate > 0:
+            raise SettingsError(f"`learning_rate` must be above 0. Received: {learning_rate!r}.")
+        self._freeze(n_layers, train_batch_norm)
+        defaults = {
+            "optimizer": keras.optimizers.Adam(learning_rate),
+            "loss": keras.losses.BinaryCrossentropy(),
+            "metrics": [
+                keras.metrics.BinaryAccuracy(name="accuracy"),
+                keras.metrics.AUC(name="auc"),
+            ],
+            "jit_compile": _jit_compile(),
+        }
+        self.compile(**{**defaults, **compile_kwargs})
+        layers = [*self.backbone.layers, *self.layers]
+        return Trainable(
+            layers=tuple(
+                layer.name
+                for layer in layers
+                if layer.trainable_variables and not isinstance(layer, keras.Model)
+            ),
+            parameters=sum(int(np.prod(v.shape)) for v in self.trainable_variables),
+            total_parameters=self.count_params(),
+        )
+
+    def _freeze(self, n_layers: int | str, train_batch_norm: bool) -> None:
+        layers = self.backbone.layers
+        names = top_layers([layer.name for layer in layers], self.stage_ends, n_layers)
+        for layer in layers:
+            is_batch_norm = isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = layer.name in names and (train_batch_norm or not is_batch_norm)
+        self._fine_tuned = (n_layers, train_batch_norm)
+
+    def extract_features(self, data: Any, batch_size: int = 32, verbose: Any = 0) -> np.ndarray:
+        """Compute the backbone's pooled output, in inference mode.
+
+        Args:
+            data: Images as an array ``(n, height, width, 3)`` in [0, 255]; or a ``tf.data``
+                pipeline of batches, alone or in tuples that start with the images; or the paths
+                of image files.
+            batch_size: Images at a time, for arrays and files. It does not change the result.
+            verbose: As for ``keras.Model.predict``.
+
+        Returns:
+            float32 array ``(n, channels)``, 2,048 channels for ResNet-50, in the order of ``data``.
+
+        Raises:
+            ImageError: A file cannot be read.
+            SettingsError: The array has another shape, or there are no images.
+
+        Example:
+            >>> from keras_pneumo.models.resnet50 import PneumoniaResNet50
+            >>> model = PneumoniaResNet50(weights=None, image_size=(32, 32))
+            >>> model.extract_features(np.zeros((3, 32, 32, 3), "uint8")).shape
+            (3, 2048)
+        """
+        return self._predict(self._predict_features, data, batch_size, verbose)
+
+    def _predict(
+        self, predict: Callable[..., Any], data: Any, batch_size: int, verbose: Any
+    ) -> np.ndarray:
+        if isinstance(data, (str, Path)):
+            data = [data]
+        if isinstance(data, Sequence) and data and isinstance(data[0], (str, Path)):
+            batches = image.read_batches(data, self.image_size, self.resize, batch_size)
+            outputs = [predict(batch, verbose=verbose) for batch in batches]
+            return np.concatenate(outputs).astype("float32")
+        shape = getattr(data, "shape", None)
+        expected = (*self.image_size, 3)
+        if shape is not None and (len(shape) != 4 or tuple(shape[1:]) != expected or not shape[0]):
+            raise SettingsError(
+                f"Images must be an array (n, {', '.join(map(str, expected))}) with n > 0 and "
+                f"values in [0, 255]. Received shape {tuple(shape)}. Resize them, or pass paths."
+            )
+        if isinstance(data, Sequence):
+            raise SettingsError(
+                "Images must be an array, a tf.data pipeline or the paths of files. "
+                f"Received a {type(data).__name__} of {len(data)}. Stack arrays with numpy.stack."
+            )
+        return np.asarray(predict(data, batch_size=batch_size, verbose=verbose), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Constructor arguments, and the state that a saved model needs back."""
+        n_layers, train_batch_norm = self._fine_tuned
+        return {
+            **self._constructor_config(),
+            "threshold": self.threshold,
+            "metadata": self.metadata,
+            "fine_tuned": {"n_layers": n_layers, "train_batch_norm": train_batch_norm},
+        }
+
+    def _constructor_config(self) -> dict[str, Any]:
+        return {
+            # A saved model brings its own weights.
+            "weights": None,
+            "image_size": list(self.image_size),
+            "resize": self.resize,
+            "dropout": self.dropout,
+            "dtype": self.backbone.dtype_policy.name,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
+        """Build the model that :meth:`get_config` describes, with random weights."""
+        config = dict(config)
+        threshold, metadata = config.pop("threshold", 0.5), config.pop("metadata", {})
+        fine_tuned = config.pop("fine_tuned", {"n_layers": 0, "train_batch_norm": False})
+        model = cls(**config)
+        model.threshold, model.metadata = threshold, metadata
+        model._freeze(**fine_tuned)
+        return model
+
+    def plain(self) -> keras.Model:
+        """The same graph and weights as a plain functional model of built-in layers."""
+        return keras.Model(self.input, self.output, name=self.name)
+
+    def save_pretrained(self, directory: str | Path, *, overwrite: bool = False) -> Path:
+        """Save for use with or without this package.
+
+        The folder is an unzipped Keras model (``config.json``, ``metadata.json``,
+        ``model.weights.h5``), which ``keras.saving.load_model(directory)`` opens where
+        keras-pneumo is not installed, plus ``keras_pneumo.json``. The optimizer is not saved; use
+        ``model.save("model.keras")`` to go on training later.
+
+        Args:
+            directory: The folder to make.
+            overwrite: Replace it if it holds a model that was saved like this.
+
+        Returns:
+            The folder.
+
+        Raises:
+            OutputError: The folder is occupied, and ``overwrite`` is False or it is no model.
+        """
+        description = {
+            "schema_version": SCHEMA_VERSION,
+            "keras_pneumo": __version__,
+            "class": type(self).__name__,
+            "config": self._constructor_config(),
+            "labels": list(LABELS),
+            "image_size": list(self.image_size),
+            "threshold": self.threshold,
+            "metadata": self.metadata,
+        }
+        with new_directory(directory, marker=METADATA_FILE, overwrite=overwrite) as temporary:
+            keras.saving.save_model(self.plain(), temporary, zipped=False)
+            # Some releases of Keras leave an empty folder for vocabularies and the like.
+            shutil.rmtree(temporary / "assets", ignore_errors=True)
+            text = json.dumps(description, indent=2) + "\n"
+            (temporary / METADATA_FILE).write_text(text, encoding="utf-8")
+        return Path(directory)
+
+    @classmethod
+    def from_pretrained(cls, directory: str | Path) -> Self:
+        """Load what :meth:`save_pretrained` saved.
+
+        Called on ``PneumoniaClassifier`` it gives whichever class was saved.
+
+        Args:
+            directory: The folder.
+
+        Returns:
+            The model, with ``threshold`` and ``metadata``; not compiled, backbone frozen.
+
+        Raises:
+            WeightsError: The folder is not such a model, or holds one of another class.
+        """
+        directory = Path(directory)
+        description = _read_description(directory)
+        name = description["class"]
+        family = {member.__name__: member for member in _members(PneumoniaClassifier)}
+        member = family.get(name)
+        if member is None or not issubclass(member, cls):
+            raise WeightsError(
+                f"{directory} holds a {name}, and {cls.__name__}.from_pretrained was called. "
+                f"Call it on that class (known here: {', '.join(sorted(family))})."
+            )
+        model = member(**description["config"])
+        try:
+            with warnings.catch_warnings():
+                # Keras only warns where the file does not fit; a half-loaded model helps nobody.
+                warnings.simplefilter("error", UserWarning)
+                model.plain().load_weights(directory / "model.weights.h5")
+        except (OSError, ValueError, KeyError, UserWarning) as error:
+            raise WeightsError(
+                f"{directory / 'model.weights.h5'} does not hold the weights of a {name}: {error}"
+            ) from error
+        model.threshold, model.metadata = description["threshold"], description["metadata"]
+        return model
+
+
+def _jit_compile() -> bool | str:
+    # On a CPU, TensorFlow is as fast without XLA, which compiles anew for every batch shape.
+    on_cpu = not tf.config.list_physical_devices("GPU")
+    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"
+
+
+def _members(cls: type) -> list[type]:
+    children: list[type] = cls.__subclasses__()
+    return [cls, *(member for child in children for member in _members(child))]
+
+
+def _read_description(directory: Path) -> dict[str, Any]:
+    path = directory / METADATA_FILE
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        found = sorted(p.name for p in directory.iterdir()) if directory.is_dir() else "no folder"
+        raise WeightsError(
+            f"A saved model is a folder with {METADATA_FILE}, config.json, metadata.json and "
+            f"model.weights.h5. Found in {directory}: {found}."
+        ) from None
+    except ValueError as error:
+        raise WeightsError(f"{path} is not valid JSON: {error}. Save the model again.") from error
+    version = description.get("schema_version") if isinstance(description, dict) else None
+    if version != SCHEMA_VERSION:
+        raise WeightsError(
+            f"This keras-pneumo ({__version__}) reads schema version {SCHEMA_VERSION} of "
+            f"{METADATA_FILE}. Found {version!r} in {path}. Upgrade keras-pneumo."
+        )
+    return description

@@ -1,0 +1,137 @@
+"""The two phases, epoch by epoch, so that every finished epoch survives an interruption."""
+
+import logging
+import math
+from dataclasses import replace
+from typing import Any
+
+import keras
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
+
+from keras_pneumo.data.pipeline import Splits
+from keras_pneumo.errors import TrainingError
+from keras_pneumo.files import replacing
+from keras_pneumo.models.classifier import PneumoniaClassifier
+from keras_pneumo.training.run_directory import Epoch, RunDirectory, RunState
+from keras_pneumo.training.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
+
+
+class _StopAfterOneEpoch(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.stop_training = True
+
+
+def train_phases(
+    model: PneumoniaClassifier, splits: Splits, run: RunDirectory, verbose: Any
+) -> RunState:
+    """Train the head, then the top layers; afterwards ``model`` has the best epoch's weights.
+
+    Begins where the run's state says. Each epoch is one call of ``fit``, whose batches depend on
+    the epoch's number alone; weights, optimizer and state are saved after each.
+
+    Args:
+        model: The model, with the weights it starts from.
+        splits: The collection.
+        run: The run's folder.
+        verbose: As for ``keras.Model.fit``.
+
+    Returns:
+        The state with all epochs of both phases.
+
+    Raises:
+        TrainingError: The loss or the scores are no numbers.
+    """
+    settings = run.settings
+    for number, phase in enumerate(("head", "fine_tune"), 1):
+        most = settings.head_epochs if phase == "head" else settings.fine_tune_epochs
+        if run.state.is_phase_done(phase, most, settings.patience):
+            continue
+        summary = _begin(model, phase, settings)
+        logger.info("Phase %d of 2, %s: %s.", number, phase.replace("_", "-"), summary)
+        _restore(model, run, phase)
+        while not (state := run.state).is_phase_done(phase, most, settings.patience):
+            done = len(state.of_phase(phase))
+            epoch = _train_epoch(model, splits, state, phase, done, most, verbose)
+            _save(model, run, state, epoch)
+    best = run.state.best
+    assert best is not None  # phase 1 has at least one epoch
+    model.plain().load_weights(run.best_weights(best))
+    logger.info("Best epoch: %d, validation AUC %.4f.", best.epoch, best.val_auc)
+    return run.state
+
+
+def _begin(model: PneumoniaClassifier, phase: str, settings: TrainSettings) -> Any:
+    if phase == "head":
+        return model.fine_tune(0, settings.head_learning_rate)
+    return model.fine_tune(
+        settings.fine_tune_layers,
+        settings.fine_tune_learning_rate,
+        train_batch_norm=settings.train_batch_norm,
+    )
+
+
+def _restore(model: PneumoniaClassifier, run: RunDirectory, phase: str) -> None:
+    state = run.state
+    if state.of_phase(phase):
+        # The optimizer's slots must exist to be filled from the file.
+        model.optimizer.build(model.trainable_variables)
+        model.load_weights(run.last_weights(state.epochs[-1]))
+    elif state.best:
+        model.plain().load_weights(run.best_weights(state.best))
+
+
+def _train_epoch(
+    model: PneumoniaClassifier,
+    splits: Splits,
+    state: RunState,
+    phase: str,
+    done: int,
+    most: int,
+    verbose: Any,
+) -> Epoch:
+    number = len(state.epochs)
+    history = model.fit(
+        splits.train_epoch(number),
+        initial_epoch=done,
+        epochs=most,
+        class_weight=splits.class_weight,
+        callbacks=[_StopAfterOneEpoch()],
+        verbose=verbose,
+    ).history
+    trained = {name: float(history[name][-1]) for name in ("loss", "accuracy", "auc")}
+    labels = splits.examples("validation").label
+    scores = model.predict(splits.validation, verbose=verbose)[:, 0].astype("float64")
+    if not (math.isfinite(trained["loss"]) and bool((scores == scores).all())):
+        raise TrainingError(
+            f"The loss must be a number. Epoch {number + 1} ({phase}) ended with a loss of "
+            f"{trained['loss']}: training diverged. Start again with a lower learning rate."
+        )
+    epoch = Epoch(
+        phase=phase,
+        epoch=number + 1,
+        **trained,
+        val_loss=float(log_loss(labels, scores, labels=[0, 1])),
+        val_accuracy=float(accuracy_score(labels, scores >= 0.5)),
+        # Exact, since Keras's AUC of 200 thresholds cannot tell good epochs apart.
+        val_auc=float(roc_auc_score(labels, scores)),
+    )
+    better = ", the best so far" if epoch.is_better_than(state.best) else ""
+    logger.info(
+        "Validation: loss %.4f, accuracy %.4f, AUC %.4f%s.",
+        epoch.val_loss,
+        epoch.val_accuracy,
+        epoch.val_auc,
+        better,
+    )
+    return epoch
+
+
+def _save(model: PneumoniaClassifier, run: RunDirectory, state: RunState, epoch: Epoch) -> None:
+    with replacing(run.last_weights(epoch)) as temporary:
+        model.save_weights(temporary)
+    if epoch.is_better_than(state.best):
+        with replacing(run.best_weights(epoch)) as temporary:
+            model.plain().save_weights(temporary)
+    run.write_state(replace(state, epochs=(*state.epochs, epoch)))

@@ -1,0 +1,215 @@
+"""The main job: a folder of chest X-rays becomes a trained, evaluated, saved model."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_pneumo.data.layout import fingerprint, read_collection
+from keras_pneumo.data.pipeline import Splits, load_splits
+from keras_pneumo.errors import OutputError, SettingsError
+from keras_pneumo.evaluation.plots import plot_training_curves
+from keras_pneumo.evaluation.predictions import read_csv
+from keras_pneumo.evaluation.report import EvaluationReport
+from keras_pneumo.evaluation.thresholds import choose_threshold
+from keras_pneumo.files import is_occupied, replacing
+from keras_pneumo.inference import operating_threshold, predict_split
+from keras_pneumo.models.classifier import PneumoniaClassifier
+from keras_pneumo.models.resnet50 import PneumoniaResNet50
+from keras_pneumo.training.phases import train_phases
+from keras_pneumo.training.run_directory import RunDirectory, RunState
+from keras_pneumo.training.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What a training gives.
+
+    Attributes:
+        directory: The run's folder; its model is in ``model``, its report in ``evaluation``.
+        model: The model of the best epoch, with its operating threshold.
+        report: Its evaluation.
+        history: Columns with one entry per epoch: phase, epoch, loss, accuracy, auc, val_...
+    """
+
+    directory: Path
+    model: PneumoniaClassifier
+    report: EvaluationReport
+    history: dict[str, list[Any]]
+
+
+def train(
+    data_dir: str | Path,
+    output: str | Path,
+    settings: TrainSettings | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    prepared_dir: str | Path | None = None,
+    verbose: Any = "auto",
+) -> TrainedRun:
+    """Train a PneumoniaResNet50 in two phases, choose its threshold, evaluate and save it.
+
+    The best epoch by validation AUC is kept. The threshold is chosen on the validation split. The
+    same seed gives the same batches in the same order, also across an interruption.
+
+    Args:
+        data_dir: A folder of chest X-rays, see :func:`~keras_pneumo.data.pipeline.load_splits`.
+        output: The run's folder, which must not exist yet.
+        settings: The recipe; the defaults of :class:`TrainSettings`, or, when a run is resumed,
+            its own.
+        resume: Go on with the run in ``output`` after its last finished epoch. A run that is
+            finished is given back as it is; one that never began is begun.
+        overwrite: Replace the run in ``output``.
+        prepared_dir: Where TFDS keeps the prepared data.
+        verbose: As for ``keras.Model.fit``.
+
+    Returns:
+        The model, its report and its history.
+
+    Raises:
+        OutputError: ``output`` is occupied, or cannot be resumed.
+        SettingsError: A setting is out of range, or differs from those of the resumed run.
+        LayoutError: The folder is no collection of chest X-rays.
+        WeightsError: The initial weights cannot be had.
+        TrainingError: The training diverged.
+
+    Example:
+        ```python
+        run = train("chest_xray", "runs/first", TrainSettings(head_epochs=3))
+        print(run.report)
+        ```
+    """
+    if resume and overwrite:
+        raise SettingsError("Choose one of `resume` and `overwrite`. Received both.")
+    collection = read_collection(data_dir)
+    data = {"name": collection.root.name, "fingerprint": fingerprint(collection)}
+    if resume and is_occupied(Path(output)):
+        run = _reopen(output, settings, data)
+    else:
+        run = RunDirectory.create(output, settings or TrainSettings(), data, overwrite)
+    settings = run.settings
+    if run.state.finished:
+        logger.info("%s is finished already.", run.path)
+        return _finished(run)
+
+    keras.utils.set_random_seed(settings.seed)
+    splits = load_splits(
+        data_dir,
+        settings.image_size,
+        settings.batch_size,
+        config=settings.config,
+        split_seed=settings.split_seed,
+        resize=settings.resize,
+        augmentation=settings.augmentation,
+        seed=settings.seed,
+        prepared_dir=prepared_dir,
+    )
+    missing = {"train", "validation", *settings.evaluate_on} - set(splits.names)
+    if missing:
+        raise SettingsError(
+            f"Training needs the splits train, validation and those of `evaluate_on`. "
+            f"{splits.config} of {data_dir} has {', '.join(splits.names)}; missing: "
+            f"{', '.join(sorted(missing))}. Set `evaluate_on` accordingly."
+        )
+    model = PneumoniaResNet50(
+        weights=settings.weights,
+        image_size=settings.image_size,
+        resize=settings.resize,
+        dropout=settings.dropout,
+    )
+    state = train_phases(model, splits, run, verbose)
+    return _conclude(model, splits, run, state, verbose)
+
+
+def _reopen(
+    output: str | Path, settings: TrainSettings | None, data: dict[str, Any]
+) -> RunDirectory:
+    run = RunDirectory.open(output)
+    if run.data["fingerprint"] != data["fingerprint"]:
+        raise OutputError(
+            f"A run is resumed with the data it began with. {run.path} began with "
+            f"{run.data['name']!r}, whose files differ from these in {data['name']!r}. "
+            "Give the same folder, unchanged, or start a new run."
+        )
+    if settings is not None and settings != run.settings:
+        asked, saved = settings.to_dict(), run.settings.to_dict()
+        differences = [
+            f"{k}: {saved[k]!r}, now {asked[k]!r}" for k in saved if asked[k] != saved[k]
+        ]
+        raise SettingsError(
+            f"A run is resumed with the settings it began with. Of {run.path} differ: "
+            f"{'; '.join(differences)}. Leave them out, or start a new run."
+        )
+    return run
+
+
+def _conclude(
+    model: PneumoniaClassifier, splits: Splits, run: RunDirectory, state: RunState, verbose: Any
+) -> TrainedRun:
+    settings = run.settings
+    validation = predict_split(model, splits, "validation", verbose)
+    threshold = choose_threshold(
+        validation.y_true, validation.y_score, settings.threshold, chosen_on="validation"
+    )
+    model.threshold = threshold.value
+    model.metadata = _metadata(splits, run, state, threshold.to_dict())
+    model.save_pretrained(run.model, overwrite=True)
+    report = EvaluationReport(
+        model=f"{type(model).__name__} of {run.path.name}",
+        threshold=threshold,
+        predictions={
+            split: validation
+            if split == "validation"
+            else predict_split(model, splits, split, verbose)
+            for split in settings.evaluate_on
+        },
+        data=f"{run.data['name']} ({splits.config})",
+    )
+    curves = plot_training_curves(state.columns())
+    with replacing(run.curves) as temporary:
+        curves.savefig(temporary)
+    report.save(run.evaluation, overwrite=True, figures={"Training curves": curves})
+    run.finish()
+    return TrainedRun(run.path, model, report, state.columns())
+
+
+def _metadata(
+    splits: Splits, run: RunDirectory, state: RunState, threshold: dict[str, Any]
+) -> dict[str, Any]:
+    settings = run.settings.to_dict()
+    if settings["weights"] not in (None, "imagenet"):
+        settings["weights"] = Path(settings["weights"]).name  # a path says more than it should
+    counts = {}
+    for name in splits.names:
+        normal, pneumonia = np.bincount(splits.examples(name).label, minlength=2).tolist()
+        counts[name] = {"normal": normal, "pneumonia": pneumonia}
+    best = state.best
+    return {
+        "threshold": threshold,
+        "data": {
+            **run.data,
+            "config": splits.config,
+            "splits": counts,
+            "left_out": splits.left_out,
+        },
+        "settings": settings,
+        "epochs": len(state.epochs),
+        "best_epoch": best.epoch if best else None,
+    }
+
+
+def _finished(run: RunDirectory) -> TrainedRun:
+    model = PneumoniaResNet50.from_pretrained(run.model)
+    report = EvaluationReport(
+        model=f"{type(model).__name__} of {run.path.name}",
+        threshold=operating_threshold(model),
+        predictions=read_csv(run.evaluation / "predictions.csv"),
+        data=f"{run.data['name']} ({model.metadata['data']['config']})",
+    )
+    return TrainedRun(run.path, model, report, run.state.columns())
