@@ -77,7 +77,9 @@ def _weights(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 @click.option("--config", help="Config of the TFDS builder [the one split by patient]")
 @click.option("--split-seed", type=int, help="Of the split by patient [0]")
 @click.option(
-    "--augmentation", type=click.Choice(["none", "standard", "keras_cv"]), help="[standard]"
+    "--augmentation",
+    type=click.Choice(["none", "standard", "keras_cv"]),
+    help="Of training images [standard]",
 )
 @click.option("--batch-size", type=int, help="Images in a batch [32]")
 @click.option("--head-epochs", type=int, help="Most epochs of phase 1 [5]")

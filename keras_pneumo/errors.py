@@ -1,7 +1,7 @@
 """The tree of errors that keras-pneumo raises.
 
 Every message says the rule, what arrived, where, and what to do next. Catch
-:class:`KerasPneumoError` to catch them all; most are a ``ValueError`` too, as Keras users expect.
+``KerasPneumoError`` to catch them all; most are a ``ValueError`` too, as Keras users expect.
 """
 
 

@@ -23,7 +23,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     Yields:
         The temporary path to write to.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> target = Path(tempfile.mkdtemp()) / "note.txt"
         >>> with replacing(target) as temporary:
@@ -78,7 +78,7 @@ def new_directory(
         # mkdtemp makes private folders; an output folder follows the user's umask instead.
         temporary.chmod(0o777 & ~_umask())
         if path.exists():
-            old = temporary.with_suffix(".old")
+            old = temporary.with_suffix(".old.tmp")
             path.rename(old)
             temporary.rename(path)
             shutil.rmtree(old) if old.is_dir() else old.unlink()

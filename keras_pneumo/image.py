@@ -34,7 +34,7 @@ def decode(contents: Any, image_size: tuple[int, int], resize: Resize = "stretch
     Raises:
         tf.errors.InvalidArgumentError: The bytes are no image, or a truncated one.
 
-    Example:
+    Examples:
         >>> contents = tf.io.encode_jpeg(tf.zeros((50, 80, 1), tf.uint8))
         >>> decode(contents, (32, 32)).shape
         TensorShape([32, 32, 3])
@@ -58,7 +58,7 @@ def read(path: str | Path, image_size: tuple[int, int], resize: str = "stretch")
     Args:
         path: A JPEG or PNG file.
         image_size: ``(height, width)`` of the result, in pixels.
-        resize: ``"stretch"`` or ``"pad"``, see :func:`decode`.
+        resize: ``"stretch"`` or ``"pad"``, see ``decode``.
 
     Returns:
         uint8 array ``(height, width, 3)`` in [0, 255].
@@ -66,7 +66,7 @@ def read(path: str | Path, image_size: tuple[int, int], resize: str = "stretch")
     Raises:
         ImageError: The file is missing, empty, no image, or truncated.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / "black.png"
         >>> _ = file.write_bytes(tf.io.encode_png(tf.zeros((50, 80, 1), tf.uint8)).numpy())

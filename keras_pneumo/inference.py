@@ -83,7 +83,7 @@ def splits_for(
 
     Args:
         model: The model.
-        data_dir: The folder, see :func:`~keras_pneumo.data.pipeline.load_splits`.
+        data_dir: The folder, see ``load_splits``.
         batch_size: Images in a batch.
         prepared_dir: Where TFDS keeps the prepared data.
 
@@ -115,7 +115,7 @@ def predict_files(
     Yields:
         One entry per file; ``error`` says why where a file cannot be read.
 
-    Example:
+    Examples:
         ```python
         for found in predict_files(model, ["a.jpeg", "b.jpeg"]):
             print(found.file, found.probability, found.label)
@@ -192,7 +192,7 @@ def evaluate(
     Returns:
         The report: ``print`` it, or ``save`` it with its figures.
 
-    Example:
+    Examples:
         ```python
         splits = load_splits("chest_xray")
         report = evaluate(PneumoniaResNet50.from_pretrained("runs/first/model"), splits)

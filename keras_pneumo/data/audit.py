@@ -33,7 +33,7 @@ class Audit:
 
     Attributes:
         collection: The collection.
-        fingerprint: Its :func:`~keras_pneumo.data.layout.fingerprint` when it was read.
+        fingerprint: Its ``fingerprint`` when it was read.
         files: One entry for each of its records, in their order.
     """
 
@@ -55,7 +55,7 @@ class Audit:
             aetiology and series; ``sizes``, in pixels; ``left_out``, file names by reason;
             ``identical_files``; ``patients_in_two_splits``, for each pair of splits. Patients
             are counted under both readings, ``naive`` and ``per_series``, see
-            :class:`~keras_pneumo.data.layout.Record`.
+            ``Record``.
         """
         records = [file.record for file in self.readable]
         return {
@@ -93,7 +93,7 @@ def audit(data_dir: str | Path, *, progress: bool = False) -> Audit:
     """Read every file of a collection once and count what is there.
 
     Args:
-        data_dir: A folder as :func:`~keras_pneumo.data.layout.read_collection` takes it.
+        data_dir: A folder as ``read_collection`` takes it.
         progress: Show a progress bar on stderr, if that is a terminal.
 
     Returns:
@@ -102,7 +102,7 @@ def audit(data_dir: str | Path, *, progress: bool = False) -> Audit:
     Raises:
         LayoutError: The folder is no collection.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from PIL import Image
         >>> folder = Path(tempfile.mkdtemp())

@@ -15,7 +15,7 @@ Row = Sequence[str | int]
 
 
 def as_text(counts: dict[str, Any]) -> str:
-    """Lay out the counts of :meth:`keras_pneumo.data.audit.Audit.to_dict` as tables.
+    """Lay out the counts of ``keras_pneumo.data.audit.Audit.to_dict`` as tables.
 
     Args:
         counts: The dict.

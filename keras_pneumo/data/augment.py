@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from keras_pneumo.errors import SettingsError
 
 Augmentation = Callable[[Any], Any]
+Layer = Callable[..., Any]  # called as a Keras layer is: layer(images, training=True)
 
 
-def standard(seed: int) -> list[keras.layers.Layer]:
+def standard(seed: int) -> list[Layer]:
     """Layers of Keras that vary an image as radiographs vary.
 
     Angles and shifts are those of a child who does not hold still, and are filled with black, as
@@ -41,14 +43,15 @@ def standard(seed: int) -> list[keras.layers.Layer]:
     ]
 
 
-def keras_cv(seed: int) -> list[keras.layers.Layer]:
+def keras_cv(seed: int) -> list[Layer]:
     """RandAugment and a cut-out of keras-cv, the stronger policy (extra ``keras-pneumo[cv]``).
 
     Cubuk et al., "RandAugment", 2019, arXiv:1909.13719; DeVries and Taylor, "Cutout", 2017,
     arXiv:1708.04552. Colour operations among them act on three equal channels.
 
     Args:
-        seed: The same seed draws the same variations.
+        seed: The same seed draws the same variations inside ``tf.data``. Outside of it TensorFlow
+            counts the calls of the whole process, so that only the first one repeats.
 
     Returns:
         Layers for float batches ``(batch, height, width, channels)`` in [0, 255].
@@ -57,24 +60,37 @@ def keras_cv(seed: int) -> list[keras.layers.Layer]:
         SettingsError: keras-cv is not installed.
     """
     try:
-        from keras_cv import layers
+        from keras_cv import core, layers
     except ImportError as error:
         raise SettingsError(
             "The augmentation 'keras_cv' needs keras-cv, which is not installed. "
             "Run: pip install 'keras-pneumo[cv]'."
         ) from error
+    # Two mild operations per image: stronger ones wash out faint opacities.
+    rand_augment = layers.RandAugment(
+        value_range=(0, 255), augmentations_per_image=2, magnitude=0.2, seed=seed + 1
+    )
+    # keras-cv 0.9 does not hand its seed on to all that draws a magnitude.
+    for operation in rand_augment.layers:
+        for sampler in vars(operation).values():
+            if isinstance(sampler, core.FactorSampler):
+                sampler.seed = seed + 1
+
+    def one_by_one(images: Any, training: bool) -> Any:
+        # Images that are varied in parallel would draw their random numbers in any order.
+        return tf.map_fn(
+            lambda image: rand_augment(image, training=training), images, parallel_iterations=1
+        )
+
     return [
         keras.layers.RandomFlip("horizontal", seed=seed),
-        # Two mild operations per image: stronger ones wash out faint opacities.
-        layers.RandAugment(
-            value_range=(0, 255), augmentations_per_image=2, magnitude=0.2, seed=seed + 1
-        ),
+        one_by_one,
         # Up to a fifth of each side is hidden, so that no single region decides.
         layers.RandomCutout(height_factor=(0.0, 0.2), width_factor=(0.0, 0.2), seed=seed + 2),
     ]
 
 
-POLICIES: dict[str, Callable[[int], list[keras.layers.Layer]]] = {
+POLICIES: dict[str, Callable[[int], list[Layer]]] = {
     "none": lambda _seed: [],
     "standard": standard,
     "keras_cv": keras_cv,
@@ -94,7 +110,7 @@ def augmentation(policy: str, seed: int) -> Augmentation:
     Raises:
         SettingsError: There is no such policy, or its extra is not installed.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> vary = augmentation("standard", seed=0)
         >>> vary(np.full((2, 32, 32, 3), 128, "uint8")).shape

@@ -45,10 +45,10 @@ def unreadable(records: Sequence[Record], *, progress: bool = False) -> list[Ski
         progress: Show a progress bar on stderr, if that is a terminal.
 
     Returns:
-        One entry for each bad file, in the order of the records; see :class:`Measured` for the
+        One entry for each bad file, in the order of the records; see ``Measured`` for the
         reasons.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from pathlib import Path
         >>> path = Path(tempfile.mkdtemp()) / "a.png"

@@ -41,8 +41,8 @@ class Record:
         filename: The path relative to the collection's root with forward slashes, such as
             ``"test/NORMAL/IM-0001-0001.jpeg"``. Unique in a collection.
         split: ``"train"``, ``"validation"`` or ``"test"``; None in a folder of class folders.
-        label: One of :data:`CLASS_NAMES`, taken from the folder.
-        aetiology: One of :data:`AETIOLOGIES`: ``"none"`` for NORMAL; for PNEUMONIA what the
+        label: One of ``CLASS_NAMES``, taken from the folder.
+        aetiology: One of ``AETIOLOGIES``: ``"none"`` for NORMAL; for PNEUMONIA what the
             name says.
         patient_id: The naive reading of the child, such as ``"person23"``, ``"IM-0115"`` or, in
             the v3 release, the number alone. The file's stem when the name says nothing.
@@ -104,23 +104,23 @@ def read_collection(data_dir: str | Path) -> Collection:
     The folder itself, ``chest_xray`` in it and ``chest_xray/chest_xray`` in it are tried in this
     order; the first with a split folder or a class folder is the root. Names of folders are matched
     exactly, the suffixes ``.jpeg``, ``.jpg`` and ``.png`` in any case. Hidden files, ``__MACOSX``,
-    ``Thumbs.db`` and ``desktop.ini`` are passed over; anything else that is not read is counted in
-    ``skipped``. The files' first bytes are looked at, but no image is decoded: see
-    :func:`keras_pneumo.data.integrity.unreadable` for that. The order does not depend on the file
-    system.
+    ``Thumbs.db``, ``desktop.ini``, and outside the class folders whatever is no image, are passed
+    over; anything else that is not read is counted in ``skipped``. The files' first bytes are
+    looked at, but no image is decoded; ``keras_pneumo.data.integrity.unreadable`` does that. The
+    order does not depend on the file system.
 
     Args:
         data_dir: The folder. ``~`` is expanded.
 
     Returns:
         The collection. The splits it has are those of the folder; ask for those you need with
-        :func:`require_splits`.
+        ``require_splits``.
 
     Raises:
         LayoutError: There are neither split nor class folders, a split lacks a class, or a class
             folder holds no image.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> for name in ("NORMAL/IM-0115-0001.jpeg", "PNEUMONIA/person23_virus_53.jpeg"):

@@ -40,7 +40,7 @@ class Anatomy:
     """One synthetic patient: all that repeated images of the same child share.
 
     Lengths are fractions of half the image side, angles are radians. Draw one with
-    :func:`draw_anatomy`.
+    ``draw_anatomy``.
     """
 
     chest_width: float  # half width of the rib cage at its widest
@@ -83,9 +83,9 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         rng: The source of all randomness.
 
     Returns:
-        The patient, to be passed to :func:`draw_phantom` once for each image.
+        The patient, to be passed to ``draw_phantom`` once for each image.
 
-    Example:
+    Examples:
         >>> draw_anatomy(np.random.default_rng(0)) == draw_anatomy(np.random.default_rng(0))
         True
     """
@@ -143,7 +143,7 @@ def draw_phantom(
     Raises:
         SettingsError: ``aetiology`` is unknown or ``image_size`` too small.
 
-    Example:
+    Examples:
         >>> rng = np.random.default_rng(0)
         >>> draw_phantom(draw_anatomy(rng), "virus", rng, image_size=(96, 128)).shape
         (96, 128)
@@ -166,17 +166,12 @@ def write_phantom_collection(
     n_images: int = 280,
     image_size: tuple[int, int] = (256, 256),
     seed: int = 0,
-    overwrite: bool = False,
 ) -> Path:
     """Write a collection of phantoms in the layout and naming of the Kaggle one (v2).
 
-    ======  =================  =====================  ==============================
-    split   images             NORMAL : PNEUMONIA     for ``n_images=280``
-    ======  =================  =====================  ==============================
-    train   ``n_images``       1 : 2.5                80 NORMAL, 200 PNEUMONIA
-    val     16                 1 : 1                  8 NORMAL, 8 PNEUMONIA
-    test    ``n_images // 2``  1 : 1.6                54 NORMAL, 86 PNEUMONIA
-    ======  =================  =====================  ==============================
+    - ``train``: ``n_images``, 1 NORMAL to 2.5 PNEUMONIA (80 and 200 of the default 280);
+    - ``val``: 16, as many of each class;
+    - ``test``: ``n_images // 2``, 1 NORMAL to 1.6 PNEUMONIA (54 and 86).
 
     Two of three PNEUMONIA images are bacterial. Some patients have several images. No patient
     number is in two splits, nor in two series: ``person23`` is one child whatever follows, and so
@@ -188,7 +183,6 @@ def write_phantom_collection(
         n_images: Number of images in train, at least 14.
         image_size: (height, width) in pixels, each at least 64.
         seed: Seed of the whole collection.
-        overwrite: Replace a folder that is already there.
 
     Returns:
         The folder: ``train``, ``val`` and ``test``, each with ``NORMAL`` and ``PNEUMONIA``, full
@@ -196,9 +190,9 @@ def write_phantom_collection(
 
     Raises:
         SettingsError: ``n_images`` or ``image_size`` is too small.
-        OutputError: ``directory`` has contents and ``overwrite`` is False.
+        OutputError: ``directory`` has contents.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> folder = write_phantom_collection(
         ...     Path(tempfile.mkdtemp()) / "phantoms", n_images=14, image_size=(64, 64)
@@ -209,7 +203,7 @@ def write_phantom_collection(
     if n_images < 14:
         raise SettingsError(f"`n_images` must be at least 14. Received: {n_images}.")
     directory = Path(directory)
-    with new_directory(directory, overwrite=overwrite) as folder:
+    with new_directory(directory) as folder:
         first_patient = 1
         for split, total in {"train": n_images, "val": 16, "test": n_images // 2}.items():
             n_normal = round(_NORMAL_SHARE[split] * total)

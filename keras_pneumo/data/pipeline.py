@@ -37,7 +37,7 @@ class Examples:
 
 
 class Splits:
-    """The splits of a collection as ``tf.data`` pipelines; made by :func:`load_splits`.
+    """The splits of a collection as ``tf.data`` pipelines; made by ``load_splits``.
 
     Each pipeline gives ``(images, labels)`` batches: images ``(n, height, width, 3)`` in
     [0, 255], RGB; labels int64 ``(n,)``, 0 = NORMAL, 1 = PNEUMONIA.
@@ -100,10 +100,10 @@ class Splits:
         return self._training_batches(seed, reshuffle=False)
 
     def batches(self, split: str) -> tf.data.Dataset:
-        """Batches of a split for evaluation: uint8, in the order of :meth:`examples`.
+        """Batches of a split for evaluation: uint8, in the order of ``examples``.
 
         Args:
-            split: One of :attr:`names`, or ``"all"``.
+            split: One of ``names``, or ``"all"``.
 
         Raises:
             SettingsError: There is no such split.
@@ -114,7 +114,7 @@ class Splits:
         """Labels, patients and file names of a split; no image is decoded.
 
         Args:
-            split: One of :attr:`names`, or ``"all"``.
+            split: One of ``names``, or ``"all"``.
 
         Raises:
             SettingsError: There is no such split.
@@ -192,7 +192,7 @@ def load_splits(
     changed folder is prepared anew.
 
     Args:
-        data_dir: A folder that :func:`keras_pneumo.data.layout.read_collection` understands.
+        data_dir: A folder that ``keras_pneumo.data.layout.read_collection`` understands.
         image_size: ``(height, width)`` in pixels.
         batch_size: Images in a batch.
         config: Config of the builder; by default the one that splits by patient and fits the
@@ -211,7 +211,7 @@ def load_splits(
         LayoutError: The folder is no collection, or not one that the config reads.
         SettingsError: An argument is out of range.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> from keras_pneumo.data.phantom import write_phantom_collection
         >>> folder = write_phantom_collection(f"{tempfile.mkdtemp()}/phantoms", n_images=60)

@@ -1,7 +1,7 @@
 """Splits that keep every child on one side.
 
 Which file names belong to one child cannot be told for certain, so groups are formed by the naive
-reading (:class:`~keras_pneumo.data.layout.Record`), which is safe under both.
+reading (``Record``), which is safe under both.
 """
 
 from collections import Counter
@@ -28,7 +28,7 @@ def split_by_patient(
     Args:
         collection: The collection. Files of equal size are read, to find the identical ones.
         fraction: The share of the images held out, for each held-out split. See
-            :func:`grouped_split`.
+            ``grouped_split``.
         seed: Another seed gives another split; the same seed gives the same one.
 
     Returns:
@@ -61,7 +61,7 @@ def grouped_split(
     """Divide records among splits, by child, stratified by label and aetiology.
 
     The records are cut into k = ``round(1 / fraction)`` folds of about equal size by
-    :class:`sklearn.model_selection.StratifiedGroupKFold`. Each name but the first gets one fold,
+    ``sklearn.model_selection.StratifiedGroupKFold``. Each name but the first gets one fold,
     the first gets the rest; so a held-out split has about 1/k of the images: ``fraction=0.15``
     gives 1/7, ``fraction=0.4`` gives 1/2. An aetiology with fewer than k images is stratified
     with the most frequent one of its label.
@@ -72,7 +72,7 @@ def grouped_split(
         fraction: The share of the images in each held-out split, in (0, 0.5].
         seed: Another seed gives another split; the same seed gives the same one.
         identical: Groups of records that have one content, such as those of
-            :func:`~keras_pneumo.data.duplicates.identical_files`. Their children are not divided.
+            ``identical_files``. Their children are not divided.
 
     Returns:
         The records with their ``split`` replaced, sorted by filename.
@@ -81,7 +81,7 @@ def grouped_split(
         SettingsError: ``fraction`` is not in (0, 0.5], or leaves nothing for the first name.
         DataError: A class has fewer than k children, or a few children have nearly all its images.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> records = [
         ...     Record(Path(name), name, None, label, aetiology, name, "")

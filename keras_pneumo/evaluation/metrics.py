@@ -26,7 +26,7 @@ def predicted_labels(y_score: ArrayLike, threshold: float) -> NDArray[np.int64]:
     Raises:
         SettingsError: The threshold is not in [0, 1].
 
-    Example:
+    Examples:
         >>> predicted_labels([0.2, 0.5, 0.9], threshold=0.5)
         array([0, 1, 1])
     """
@@ -54,7 +54,7 @@ def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float) ->
         PredictionsError: The labels or scores are not what they have to be.
         SettingsError: The threshold is not in [0, 1].
 
-    Example:
+    Examples:
         >>> confusion_counts([0, 0, 1, 1], [0.1, 0.7, 0.6, 0.9], threshold=0.5)
         {'tn': 1, 'fp': 1, 'fn': 0, 'tp': 2}
     """
@@ -79,14 +79,14 @@ def binary_metrics(y_true: ArrayLike, y_score: ArrayLike, threshold: float) -> d
     Returns:
         "accuracy", "precision", "recall" (sensitivity), "specificity", "f1" and
         "balanced_accuracy" at the threshold, "roc_auc" and "average_precision" over all thresholds;
-        each in [0, 1] or NaN. They are those of :mod:`sklearn.metrics`; specificity is the recall
+        each in [0, 1] or NaN. They are those of ``sklearn.metrics``; specificity is the recall
         of NORMAL.
 
     Raises:
         PredictionsError: The labels or scores are not what they have to be.
         SettingsError: The threshold is not in [0, 1].
 
-    Example:
+    Examples:
         >>> found = binary_metrics([0, 0, 1, 1], [0.1, 0.7, 0.6, 0.9], threshold=0.5)
         >>> found["recall"], found["specificity"], found["roc_auc"]
         (1.0, 0.5, 0.75)

@@ -72,7 +72,7 @@ _ALTS = {
 class Picture(NamedTuple):
     """A picture on the page.
 
-    Args:
+    Attributes:
         name: Its file name without the suffix; also finds its reading guide.
         title: Its heading.
         png: Its content.
@@ -89,7 +89,7 @@ def render_page(
     """Render one HTML page that holds everything it shows: no script, nothing from the network.
 
     Args:
-        numbers: What :meth:`~keras_pneumo.evaluation.report.EvaluationReport.metrics` returned.
+        numbers: What ``metrics`` returned.
         threshold: The operating point.
         pictures: The pictures in their order.
 

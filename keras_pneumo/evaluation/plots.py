@@ -1,7 +1,7 @@
 """Pictures of predictions, and of the training that led to them.
 
 Each function computes with scikit-learn first and then draws on a new
-:class:`matplotlib.figure.Figure`, so that no global state of Matplotlib is used or changed. Save a
+``matplotlib.figure.Figure``, so that no global state of Matplotlib is used or changed. Save a
 figure with ``figure.savefig(path)``.
 """
 
@@ -55,7 +55,7 @@ def plot_roc(predictions: Mapping[str, Predictions], threshold: Threshold) -> Fi
     Raises:
         PredictionsError: There is no split.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> y_score = np.linspace(0, 1, 6)
         >>> found = Predictions(y_score > 0.5, y_score, list("aabbcc"), list("123456"))

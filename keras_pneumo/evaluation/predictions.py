@@ -30,7 +30,7 @@ class Predictions:
         PredictionsError: The arrays differ in length, are empty or not flat, a label is not 0 or 1,
             or a score is not a number in [0, 1].
 
-    Example:
+    Examples:
         >>> found = Predictions([0, 1, 1], [0.1, 0.8, 0.9], ["a", "b", "b"], ["1", "2", "3"])
         >>> len(found), found.n_patients
         (3, 2)
@@ -81,7 +81,7 @@ def labels_and_scores(
         PredictionsError: The arrays differ in length, are empty or not flat, a label is not 0 or 1,
             or a score is not a number in [0, 1].
 
-    Example:
+    Examples:
         >>> labels_and_scores([True, False], [1, 0])
         (array([1, 0]), array([1., 0.]))
     """
@@ -103,7 +103,7 @@ def labels_and_scores(
 
 
 def write_csv(path: str | Path, predictions: Mapping[str, Predictions]) -> None:
-    """Write the predictions of every split to one CSV file; :func:`read_csv` reads them exactly.
+    """Write the predictions of every split to one CSV file; ``read_csv`` reads them exactly.
 
     The columns are split, filename, patient_id, y_true and y_score, the score in full precision.
 
@@ -114,7 +114,7 @@ def write_csv(path: str | Path, predictions: Mapping[str, Predictions]) -> None:
     Raises:
         PredictionsError: There is no split to write.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "predictions.csv"
         >>> write_csv(path, {"test": Predictions([1], [0.75], ["person1"], ["a.jpeg"])})
@@ -135,7 +135,7 @@ def write_csv(path: str | Path, predictions: Mapping[str, Predictions]) -> None:
 
 
 def read_csv(path: str | Path) -> dict[str, Predictions]:
-    """Read the predictions that :func:`write_csv` wrote.
+    """Read the predictions that ``write_csv`` wrote.
 
     Further columns are ignored, so that a file may carry notes.
 
@@ -148,7 +148,7 @@ def read_csv(path: str | Path) -> dict[str, Predictions]:
     Raises:
         PredictionsError: A column is missing, there is no row, or a value is not what it has to be.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "predictions.csv"
         >>> write_csv(path, {"test": Predictions([1], [0.75], ["person1"], ["a.jpeg"])})

@@ -40,7 +40,7 @@ _DRAWN = {
 class EvaluationReport:
     """What one model does on one or more splits, at one threshold.
 
-    ``str(report)`` is the table of :meth:`to_text`.
+    ``str(report)`` is the table of ``to_text``.
 
     Args:
         model: Name or path of the model.
@@ -52,7 +52,7 @@ class EvaluationReport:
     Raises:
         PredictionsError: There is no split.
 
-    Example:
+    Examples:
         >>> found = Predictions([0, 1], [0.2, 0.9], ["a", "b"], ["1.jpeg", "2.jpeg"])
         >>> report = EvaluationReport(
         ...     "model.keras", Threshold(0.5, "fixed=0.5", "none"), {"test": found}, "chest_xray"
@@ -72,7 +72,7 @@ class EvaluationReport:
         require_splits(self.predictions)
 
     def __str__(self) -> str:
-        """The table of :meth:`to_text`."""
+        """The table of ``to_text``."""
         return self.to_text()
 
     def metrics(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class EvaluationReport:
             - ``counts``: ``images``, ``patients``, ``normal``, ``pneumonia``, ``tn``, ``fp``,
               ``fn`` and ``tp``, integers;
             - ``threshold``: the one that the counts and metrics are at, as above;
-            - ``metrics``: what :func:`~keras_pneumo.evaluation.metrics.binary_metrics` returns,
+            - ``metrics``: what ``binary_metrics`` returns,
               in [0, 1], with None (``null`` in JSON) for NaN.
 
         Returns:
@@ -139,8 +139,8 @@ class EvaluationReport:
     ) -> Path:
         """Write the report into a new folder, which appears whole or not at all.
 
-        The files are ``metrics.json`` (see :meth:`metrics`), ``predictions.csv`` (see
-        :func:`~keras_pneumo.evaluation.predictions.write_csv`), ``roc.png``,
+        The files are ``metrics.json`` (see ``metrics``), ``predictions.csv`` (see
+        ``write_csv``), ``roc.png``,
         ``precision_recall.png``, ``confusion_matrix.png``, ``scores.png`` and ``report.html``, one
         page that holds all pictures and needs no network.
 

@@ -37,7 +37,7 @@ class ThresholdPolicy:
         W. J. Youden, Index for rating diagnostic tests, Cancer 3 (1950) 32-35.
         C. J. van Rijsbergen, Information Retrieval, 2nd ed. (1979), chapter 7.
 
-    Example:
+    Examples:
         >>> policy = ThresholdPolicy.parse("specificity=0.90")
         >>> policy.parameter, str(policy)
         (0.9, 'specificity=0.9')
@@ -82,7 +82,7 @@ class ThresholdPolicy:
             raise _policy_error(text) from None
 
     def __str__(self) -> str:
-        """The text that :meth:`parse` reads."""
+        """The text that ``parse`` reads."""
         if self.parameter is None:
             return self.name
         return f"{self.name}={float(self.parameter)!r}".removesuffix(".0")
@@ -105,13 +105,13 @@ class Threshold:
 
     Args:
         value: In [0, 1].
-        policy: The text of the :class:`ThresholdPolicy` that chose it.
+        policy: The text of the ``ThresholdPolicy`` that chose it.
         chosen_on: The split it was chosen on; "none" for a fixed one.
 
     Raises:
         SettingsError: The value is not in [0, 1], or the policy is none.
 
-    Example:
+    Examples:
         >>> Threshold(0.5, "fixed=0.5", "none").to_dict()
         {'value': 0.5, 'policy': 'fixed=0.5', 'chosen_on': 'none'}
     """
@@ -139,7 +139,7 @@ class Threshold:
 
         Plain rounding would show the 0.99996 of an overconfident network as 1.
 
-        Example:
+        Examples:
             >>> [Threshold(x, "youden", "validation").rounded() for x in (0.87654, 0.9999612)]
             ['0.877', '0.9999612']
         """
@@ -154,7 +154,7 @@ class Threshold:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """Make a threshold from what :meth:`to_dict` returned.
+        """Make a threshold from what ``to_dict`` returned.
 
         Args:
             given: A mapping with "value", "policy" and "chosen_on".
@@ -176,7 +176,7 @@ class Threshold:
     def in_words(self) -> str:
         """Say what the threshold means and where it comes from, in plain sentences.
 
-        Example:
+        Examples:
             >>> Threshold(0.5, "f_beta=2", "validation").in_words().partition(". ")[2]
             'This threshold maximises F-beta with beta = 2 on the validation split.'
         """
@@ -210,7 +210,7 @@ def choose_threshold(
     Args:
         y_true: Shape (n,): 0 = NORMAL, 1 = PNEUMONIA.
         y_score: Shape (n,): probability of PNEUMONIA in [0, 1].
-        policy: A :class:`ThresholdPolicy` or its text, such as "sensitivity=0.95".
+        policy: A ``ThresholdPolicy`` or its text, such as "sensitivity=0.95".
         chosen_on: The name of the split that the images are from.
 
     Returns:
@@ -221,7 +221,7 @@ def choose_threshold(
             there (unless the policy is "fixed"), or no threshold reaches the specificity.
         SettingsError: The policy is none.
 
-    Example:
+    Examples:
         >>> choose_threshold([0, 0, 1, 1], [0.1, 0.25, 0.75, 0.9])
         Threshold(value=0.5, policy='youden', chosen_on='validation')
     """

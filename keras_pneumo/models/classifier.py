@@ -187,7 +187,7 @@ class PneumoniaClassifier(keras.Model):
         Raises:
             SettingsError: ``n_layers`` or ``learning_rate`` is out of range.
 
-        Example:
+        Examples:
             >>> from keras_pneumo.models.resnet50 import PneumoniaResNet50
             >>> model = PneumoniaResNet50(weights=None, image_size=(32, 32))
             >>> print(model.fine_tune(10))
@@ -242,7 +242,7 @@ class PneumoniaClassifier(keras.Model):
             ImageError: A file cannot be read.
             SettingsError: The array has another shape, or there are no images.
 
-        Example:
+        Examples:
             >>> from keras_pneumo.models.resnet50 import PneumoniaResNet50
             >>> model = PneumoniaResNet50(weights=None, image_size=(32, 32))
             >>> model.extract_features(np.zeros((3, 32, 32, 3), "uint8")).shape
@@ -296,7 +296,7 @@ class PneumoniaClassifier(keras.Model):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
-        """Build the model that :meth:`get_config` describes, with random weights."""
+        """Build the model that ``get_config`` describes, with random weights."""
         config = dict(config)
         threshold, metadata = config.pop("threshold", 0.5), config.pop("metadata", {})
         fine_tuned = config.pop("fine_tuned", {"n_layers": 0, "train_batch_norm": False})
@@ -347,7 +347,7 @@ class PneumoniaClassifier(keras.Model):
 
     @classmethod
     def from_pretrained(cls, directory: str | Path) -> Self:
-        """Load what :meth:`save_pretrained` saved.
+        """Load what ``save_pretrained`` saved.
 
         Called on ``PneumoniaClassifier`` it gives whichever class was saved.
 

@@ -23,7 +23,7 @@ def top_layers(
     Raises:
         SettingsError: ``n_layers`` is out of range or names no stage.
 
-    Example:
+    Examples:
         >>> top_layers(["input", "a1", "a2", "b1"], {"a": "a2", "b": "b1"}, "b")
         ('b1',)
         >>> top_layers(["input", "a1", "a2", "b1"], {"a": "a2", "b": "b1"}, 2)

@@ -13,7 +13,7 @@ class PneumoniaResNet50(PneumoniaClassifier):
     """ResNet-50 that outputs the probability of PNEUMONIA for a chest X-ray.
 
     A functional ``keras.Model`` over ``keras.applications.ResNet50``: 'caffe' preprocessing inside
-    the graph, the backbone (frozen until :meth:`fine_tune`), global average pooling, dropout, one
+    the graph, the backbone (frozen until ``fine_tune``), global average pooling, dropout, one
     logit, sigmoid. Input: float32 or uint8 ``(batch, height, width, 3)``, RGB in [0, 255].
     Output: float32 ``(batch, 1)`` in [0, 1].
 
@@ -32,7 +32,7 @@ class PneumoniaResNet50(PneumoniaClassifier):
         SettingsError: An argument is out of range.
         WeightsError: The weights cannot be had or do not fit.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> model = PneumoniaResNet50(weights=None, image_size=(32, 32))
         >>> model.predict(np.zeros((2, 32, 32, 3), "uint8"), verbose=0).shape

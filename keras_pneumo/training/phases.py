@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import keras
+import numpy as np
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 
 from keras_pneumo.data.pipeline import Splits
@@ -51,10 +52,8 @@ def train_phases(
         summary = _begin(model, phase, settings)
         logger.info("Phase %d of 2, %s: %s.", number, phase.replace("_", "-"), summary)
         _restore(model, run, phase)
-        while not (state := run.state).is_phase_done(phase, most, settings.patience):
-            done = len(state.of_phase(phase))
-            epoch = _train_epoch(model, splits, state, phase, done, most, verbose)
-            _save(model, run, state, epoch)
+        while not run.state.is_phase_done(phase, most, settings.patience):
+            _save(model, run, _train_epoch(model, splits, run, phase, most, verbose))
     best = run.state.best
     assert best is not None  # phase 1 has at least one epoch
     model.plain().load_weights(run.best_weights(best))
@@ -85,18 +84,20 @@ def _restore(model: PneumoniaClassifier, run: RunDirectory, phase: str) -> None:
 def _train_epoch(
     model: PneumoniaClassifier,
     splits: Splits,
-    state: RunState,
+    run: RunDirectory,
     phase: str,
-    done: int,
     most: int,
     verbose: Any,
 ) -> Epoch:
+    state = run.state
     number = len(state.epochs)
+    _reseed(model, run.settings.seed, number)
     history = model.fit(
         splits.train_epoch(number),
-        initial_epoch=done,
+        initial_epoch=len(state.of_phase(phase)),
         epochs=most,
         class_weight=splits.class_weight,
+        shuffle=False,  # the pipeline has done it
         callbacks=[_StopAfterOneEpoch()],
         verbose=verbose,
     ).history
@@ -128,7 +129,17 @@ def _train_epoch(
     return epoch
 
 
-def _save(model: PneumoniaClassifier, run: RunDirectory, state: RunState, epoch: Epoch) -> None:
+def _reseed(model: PneumoniaClassifier, seed: int, epoch: int) -> None:
+    # Keras does not save where dropout's random numbers have got to; so they begin anew with each
+    # epoch, and an interruption changes nothing.
+    for position, state in enumerate(model.non_trainable_variables):
+        if state.path.endswith("seed_generator_state"):
+            fresh = np.random.SeedSequence([seed, epoch, position]).generate_state(2)
+            state.assign(fresh.astype(state.dtype))
+
+
+def _save(model: PneumoniaClassifier, run: RunDirectory, epoch: Epoch) -> None:
+    state = run.state
     with replacing(run.last_weights(epoch)) as temporary:
         model.save_weights(temporary)
     if epoch.is_better_than(state.best):

@@ -82,7 +82,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A training's folder; made by :meth:`create` or found by :meth:`open`.
+    """A training's folder; made by ``create`` or found by ``open``.
 
     Attributes:
         path: The folder.

@@ -39,7 +39,7 @@ class TrainSettings:
     Raises:
         SettingsError: A value is out of range.
 
-    Example:
+    Examples:
         >>> TrainSettings(head_epochs=2).head_epochs
         2
     """

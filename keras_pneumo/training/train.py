@@ -59,9 +59,9 @@ def train(
     same seed gives the same batches in the same order, also across an interruption.
 
     Args:
-        data_dir: A folder of chest X-rays, see :func:`~keras_pneumo.data.pipeline.load_splits`.
+        data_dir: A folder of chest X-rays, see ``load_splits``.
         output: The run's folder, which must not exist yet.
-        settings: The recipe; the defaults of :class:`TrainSettings`, or, when a run is resumed,
+        settings: The recipe; the defaults of ``TrainSettings``, or, when a run is resumed,
             its own.
         resume: Go on with the run in ``output`` after its last finished epoch. A run that is
             finished is given back as it is; one that never began is begun.
@@ -79,7 +79,7 @@ def train(
         WeightsError: The initial weights cannot be had.
         TrainingError: The training diverged.
 
-    Example:
+    Examples:
         ```python
         run = train("chest_xray", "runs/first", TrainSettings(head_epochs=3))
         print(run.report)
@@ -98,7 +98,6 @@ def train(
         logger.info("%s is finished already.", run.path)
         return _finished(run)
 
-    keras.utils.set_random_seed(settings.seed)
     splits = load_splits(
         data_dir,
         settings.image_size,
@@ -117,6 +116,8 @@ def train(
             f"{splits.config} of {data_dir} has {', '.join(splits.names)}; missing: "
             f"{', '.join(sorted(missing))}. Set `evaluate_on` accordingly."
         )
+    # Here, since preparing the data may draw random numbers too.
+    keras.utils.set_random_seed(settings.seed)
     model = PneumoniaResNet50(
         weights=settings.weights,
         image_size=settings.image_size,

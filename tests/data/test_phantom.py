@@ -180,14 +180,11 @@ def test_same_arguments_give_the_same_bytes(tmp_path):
     assert first != write("other", 2)
 
 
-def test_occupied_directory_is_refused_then_replaced_on_request(tmp_path):
+def test_an_occupied_directory_is_refused(tmp_path):
     (tmp_path / "note.txt").write_text("mine")
     with pytest.raises(OutputError):
         write_phantom_collection(tmp_path, n_images=14, image_size=(64, 64))
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
-    write_phantom_collection(tmp_path, n_images=14, image_size=(64, 64), overwrite=True)
-    assert not (tmp_path / "note.txt").exists()
-    assert (tmp_path / "train" / "NORMAL").is_dir()
 
 
 def test_too_few_images_are_refused_before_anything_is_written(tmp_path):

@@ -1,0 +1,1 @@
+"""The chest X-ray collections, in the folder layout of TensorFlow Datasets."""

@@ -1,0 +1,66 @@
+import os
+from pathlib import Path
+
+import pytest
+
+# TensorFlow's notes about its own build would hide the tests' output.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def _from_environment(variable: str, what: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} is not set: give it {what} to run this test")
+    return Path(value)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    return _from_environment("KERAS_PNEUMO_DATA", "the folder of the Kaggle collection")
+
+
+@pytest.fixture(scope="session")
+def real_backbone() -> Path:
+    return _from_environment("KERAS_PNEUMO_BACKBONE", "a .weights.h5 of ResNet-50 or a prefix")
+
+
+SETTINGS = {
+    "weights": None,
+    "image_size": (32, 32),
+    "batch_size": 16,
+    "head_epochs": 2,
+    "fine_tune_layers": 10,
+    "fine_tune_epochs": 2,
+    "fine_tune_learning_rate": 1e-3,
+}
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory):
+    """A collection of 60 + 16 + 30 synthetic radiographs in the Kaggle layout."""
+    from keras_pneumo import write_phantom_collection
+
+    folder = tmp_path_factory.mktemp("data") / "phantoms"
+    return write_phantom_collection(folder, n_images=60, image_size=(64, 64))
+
+
+@pytest.fixture(scope="session")
+def prepared_dir(tmp_path_factory):
+    """Where TFDS keeps what it prepares, shared by all tests."""
+    return tmp_path_factory.mktemp("tfds")
+
+
+@pytest.fixture(scope="session")
+def small_settings():
+    from keras_pneumo import TrainSettings
+
+    return TrainSettings(**SETTINGS)
+
+
+@pytest.fixture(scope="session")
+def finished_run(phantoms, prepared_dir, small_settings, tmp_path_factory):
+    """A whole training on phantoms, both phases; only to be read."""
+    from keras_pneumo import train
+
+    output = tmp_path_factory.mktemp("runs") / "finished"
+    return train(phantoms, output, small_settings, prepared_dir=prepared_dir, verbose=0)

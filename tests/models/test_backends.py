@@ -1,0 +1,63 @@
+"""The model on the other backends of Keras, each in an interpreter of its own."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+CHECK = """
+import sys
+import keras, numpy as np, tensorflow as tf
+from keras_pneumo import PneumoniaResNet50
+
+saved, images_file, scores_file, folder = sys.argv[1:]
+images = np.load(images_file)
+labels = np.arange(len(images)) % 2
+
+model = PneumoniaResNet50.from_pretrained(saved)
+scores = model.predict(images, verbose=0)
+np.save(scores_file, scores)
+
+features = model.extract_features(images)
+batches = tf.data.Dataset.from_tensor_slices(images).batch(4)
+scale = np.abs(features).max()
+np.testing.assert_allclose(model.extract_features(batches) / scale, features / scale, atol=1e-5)
+
+before = {v.path: keras.ops.convert_to_numpy(v) for v in model.variables}
+model.fine_tune(10, learning_rate=1e-2)
+history = model.fit(images, labels, epochs=1, verbose=0).history
+assert np.isfinite(history["loss"][0])
+trainable = {v.path for v in model.trainable_variables}
+weights = {v.path for v in model.weights}
+moved = {v.path for v in model.variables
+         if v.path in weights and not np.array_equal(before[v.path], keras.ops.convert_to_numpy(v))}
+assert trainable <= moved, trainable - moved
+assert not any("_bn" in path for path in moved), moved
+
+model.save(f"{folder}/model.keras")
+again = keras.saving.load_model(f"{folder}/model.keras")
+expected = model.predict(images, verbose=0)
+np.testing.assert_allclose(again.predict(images, verbose=0), expected, atol=1e-6)
+model.save_pretrained(f"{folder}/pretrained")
+plain = keras.saving.load_model(f"{folder}/pretrained")
+np.testing.assert_allclose(plain.predict(images, verbose=0), expected, atol=1e-6)
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_train_save_and_load_on_another_backend(backend, untouched_model, images, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: pip install 'keras-pneumo[backends]'")
+    np.save(tmp_path / "images.npy", images)
+    saved = untouched_model.save_pretrained(tmp_path / "saved")
+    arguments = [saved, tmp_path / "images.npy", tmp_path / "scores.npy", tmp_path]
+    subprocess.run(
+        [sys.executable, "-c", CHECK, *map(str, arguments)],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        check=True,
+    )
+    scores = untouched_model.predict(images, verbose=0)
+    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), scores, atol=1e-4)

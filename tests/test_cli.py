@@ -1,0 +1,150 @@
+import csv
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from keras_pneumo import TrainSettings
+from keras_pneumo.cli import main
+
+
+@pytest.fixture
+def run():
+    def invoke(*arguments, expect=0):
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        assert result.exit_code == expect, result.output
+        return result
+
+    return invoke
+
+
+def test_help_is_there_in_half_a_second():
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        command = [sys.executable, "-c", "from keras_pneumo.cli import main; main()", "--help"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        times.append(time.perf_counter() - start)
+    assert "Not a medical device" in done.stdout
+    assert min(times) < 0.5
+
+
+def test_train_has_an_option_for_every_setting_and_states_its_default(run):
+    options = {option.name for option in main.commands["train"].params}
+    page = re.sub(r"\s+", " ", run("train", "--help").output)
+    for name, value in TrainSettings().to_dict().items():
+        assert name in options, name
+        if name == "config":
+            stated = "[the one split by patient]"
+        elif name == "train_batch_norm":
+            assert value is False
+            continue
+        elif isinstance(value, list):
+            separator = ", " if name == "evaluate_on" else " "
+            stated = f"[{separator.join(map(str, value))}]"
+        else:
+            stated = f"[{value}]"
+        help_of_option = page.split(f"--{name.replace('_', '-')} ")[1].split(" --")[0]
+        assert stated in help_of_option, name
+
+
+def test_the_settings_given_are_the_settings_of_the_run(
+    run, phantoms, prepared_dir, small_settings, tmp_path
+):
+    output = tmp_path / "run"
+    result = run(
+        *("train", phantoms, "--output", output, "--prepared-dir", prepared_dir),
+        *("--weights", "none", "--image-size", 32, 32, "--batch-size", 16),
+        *("--head-epochs", 1, "--fine-tune-layers", 10, "--fine-tune-epochs", 0),
+        *("--threshold", "sensitivity=0.9", "--evaluate-on", "validation", "--seed", 3),
+    )
+    settings = json.loads((output / "settings.json").read_text())["settings"]
+    expected = TrainSettings(
+        weights=None,
+        image_size=(32, 32),
+        batch_size=16,
+        head_epochs=1,
+        fine_tune_layers=10,
+        fine_tune_epochs=0,
+        threshold="sensitivity=0.9",
+        evaluate_on=("validation",),
+        seed=3,
+    )
+    assert settings == expected.to_dict()
+    metrics = json.loads((output / "evaluation" / "metrics.json").read_text())
+    assert list(metrics["splits"]) == ["validation"]
+    assert metrics["splits"]["validation"]["metrics"]["recall"] >= 0.9
+    assert str(output / "evaluation" / "report.html") in result.output
+    # The same command with --resume finds the run finished.
+    assert "finished already" in run("train", phantoms, "--output", output, "--resume").output
+
+
+def test_evaluate_writes_the_report_and_does_not_overwrite_it(
+    run, finished_run, phantoms, prepared_dir, tmp_path
+):
+    output = tmp_path / "evaluation"
+    arguments = (
+        *("evaluate", finished_run.directory, phantoms),
+        *("--output", output, "--prepared-dir", prepared_dir),
+    )
+    result = run(*arguments)
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert list(metrics["splits"]) == ["test"]
+    assert metrics["splits"]["test"]["counts"]["images"] == 30
+    assert "roc_auc" in result.output
+    with (output / "predictions.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 30
+    assert "--overwrite" in run(*arguments, expect=1).output
+    run(*arguments, "--overwrite", "--split", "all")
+    metrics = json.loads((output / "metrics.json").read_text())
+    assert metrics["splits"]["all"]["counts"]["images"] == 106
+
+
+def test_predict_prints_a_line_per_file_and_its_exit_code_tells_of_errors(
+    run, finished_run, phantoms, tmp_path
+):
+    good = next((phantoms / "test" / "PNEUMONIA").iterdir())
+    (tmp_path / "bad.jpeg").write_bytes(b"no image")
+    assert re.search(
+        r"0\.\d{4}  (NORMAL|PNEUMONIA)", run("predict", finished_run.directory, good).output
+    )
+    result = run("predict", finished_run.directory, good, tmp_path / "bad.jpeg", expect=1)
+    assert "bad.jpeg" in result.output.splitlines()[2]
+    result = run("predict", finished_run.directory, tmp_path / "bad.jpeg", good, "--json", expect=1)
+    bad, found = json.loads(result.output)
+    assert "cannot be decoded" in bad["error"]
+    assert set(found) == {"file", "threshold", "probability", "label", "error"}
+    assert found["threshold"] == finished_run.model.threshold
+
+
+def test_audit_prints_a_table_or_json_and_draws(run, phantoms, tmp_path):
+    assert "PNEUMONIA" in run("data", "audit", phantoms).output
+    result = run("data", "audit", phantoms, "--json", "--output", tmp_path / "audit")
+    assert json.loads(result.stdout)["images"] == 106
+    assert len(list((tmp_path / "audit").glob("*.png"))) == 4
+
+
+def test_phantoms_are_drawn(run, tmp_path):
+    run("data", "phantoms", tmp_path / "new", "--train-images", 14, "--image-size", 64, 64)
+    assert len(list((tmp_path / "new").rglob("*.jpeg"))) == 14 + 16 + 7
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "nowhere", "--output", "run"),
+        ("evaluate", "nowhere", "nowhere"),
+        ("predict", "nowhere", "image.jpeg"),
+        ("data", "audit", "nowhere"),
+    ],
+)
+def test_a_wrong_path_is_one_clear_line(run, arguments, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments, expect=1)
+    assert result.output.startswith("Error: ")
+    assert "nowhere" in result.output
+    assert not any(tmp_path.iterdir())

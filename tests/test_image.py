@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from keras_pneumo import image
+from keras_pneumo.data.phantom import draw_anatomy, draw_phantom
+from keras_pneumo.errors import ImageError, SettingsError
+
+# A gradient that every mode below can hold, and one of whose sides is not the other.
+GREY = np.add.outer(np.arange(48), 2 * np.arange(64)).astype(np.uint8)
+MODES = {
+    "grayscale.jpeg": Image.fromarray(GREY),
+    "rgb.jpeg": Image.fromarray(GREY).convert("RGB"),
+    "grayscale.png": Image.fromarray(GREY),
+    "rgb.png": Image.fromarray(GREY).convert("RGB"),
+    "rgba.png": Image.fromarray(GREY).convert("RGBA"),
+    "grey_and_alpha.png": Image.fromarray(GREY).convert("LA"),
+    "palette.png": Image.fromarray(GREY).quantize(256),
+    "16_bit.png": Image.fromarray(GREY.astype(np.uint16) * 257),
+}
+
+
+@pytest.fixture(scope="module")
+def full_size():
+    """A radiograph of the size that a detector gives: fine noise, sharp edges, not square."""
+    rng = np.random.default_rng(0)
+    return draw_phantom(draw_anatomy(rng), "bacteria", rng, image_size=(1000, 1300))
+
+
+def pillow(path, image_size):
+    """What Pillow's antialiased bicubic makes of a file."""
+    with Image.open(path) as opened:
+        resized = opened.convert("RGB").resize(image_size[::-1], Image.Resampling.BICUBIC)
+    return np.asarray(resized, dtype=float)
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_every_kind_of_file_becomes_three_equal_channels(tmp_path, name):
+    path = tmp_path / name
+    MODES[name].save(path, **({"quality": 100} if path.suffix == ".jpeg" else {}))
+    found = image.read(path, GREY.shape)
+    assert (found.dtype, found.shape) == (np.uint8, (48, 64, 3))
+    tolerance = 2 if path.suffix == ".jpeg" else 0
+    np.testing.assert_allclose(found, np.stack([GREY] * 3, -1), atol=tolerance)
+
+
+@pytest.mark.parametrize("image_size", [(224, 224), (64, 96)])
+@pytest.mark.parametrize("suffix", [".png", ".jpeg"])
+def test_a_full_size_image_is_resized_as_pillow_does(tmp_path, full_size, suffix, image_size):
+    path = tmp_path / f"radiograph{suffix}"
+    Image.fromarray(full_size).save(path)
+    found = image.read(path, image_size)
+    difference = np.abs(found - pillow(path, image_size))
+    assert found.shape == (*image_size, 3)
+    # Without antialiasing it is 2 to 3 grey levels here.
+    assert difference.mean() < 1
+    assert difference.max() < 5
+
+
+def test_real_images_are_resized_as_pillow_does(real_data):
+    for path in sorted(real_data.rglob("*.jpeg"))[::500]:
+        difference = np.abs(image.read(path, (96, 128)) - pillow(path, (96, 128)))
+        assert difference.mean() < 2, path
+
+
+def test_stretch_fills_the_target_and_pad_keeps_the_shape(tmp_path):
+    path = tmp_path / "wide.png"
+    Image.new("L", (100, 50), 255).save(path)
+    stretched = image.read(path, (64, 64), resize="stretch")
+    padded = image.read(path, (64, 64), resize="pad")
+    assert np.unique(stretched).tolist() == [255]
+    assert np.unique(padded[:16]).tolist() == [0]
+    assert np.unique(padded[16:48]).tolist() == [255]
+    assert np.unique(padded[48:]).tolist() == [0]
+
+
+def test_a_tall_image_is_padded_at_its_sides(tmp_path):
+    path = tmp_path / "tall.png"
+    Image.new("L", (50, 100), 255).save(path)
+    padded = image.read(path, (64, 96), resize="pad")
+    assert padded.shape == (64, 96, 3)
+    assert np.flatnonzero(padded[0, :, 0]).tolist() == list(range(32, 64))
+    assert np.unique(padded[:, 32:64]).tolist() == [255]
+
+
+@pytest.mark.parametrize("resize", ["stretch", "pad"])
+def test_decoding_inside_tf_data_gives_what_reading_gives(tmp_path, resize):
+    path = tmp_path / "radiograph.png"
+    MODES["grayscale.png"].save(path)
+    dataset = tf.data.Dataset.from_tensors(path.read_bytes())
+    dataset = dataset.map(lambda contents: image.decode(contents, (40, 36), resize))
+    assert dataset.element_spec == tf.TensorSpec((40, 36, 3), tf.uint8)
+    np.testing.assert_array_equal(next(iter(dataset)), image.read(path, (40, 36), resize))
+
+
+def test_overshoot_at_an_edge_is_cut_off_and_not_wrapped(tmp_path):
+    path = tmp_path / "edge.png"
+    Image.fromarray(np.repeat(np.array([0, 255], np.uint8), 48)[None].repeat(96, 0)).save(path)
+    row = image.read(path, (40, 40))[0, :, 0].astype(int)
+    assert (np.diff(row) >= -1).all()
+    assert (row[0], row[-1]) == (0, 255)
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "message"),
+    [
+        ("missing.jpeg", None, "Cannot open .*No such file.*Check the path"),
+        ("empty.jpeg", b"", "must not be empty. Found 0 bytes"),
+        ("text.jpeg", b"not a picture, but text", "must be a whole JPEG or PNG.*23 bytes"),
+        ("html.png", b"<!doctype html><title>Sign in</title>", "must be a whole JPEG or PNG"),
+    ],
+)
+def test_a_file_that_is_no_image_is_named_with_the_reason(tmp_path, name, contents, message):
+    path = tmp_path / name
+    if contents is not None:
+        path.write_bytes(contents)
+    with pytest.raises(ImageError, match=message) as error:
+        image.read(path, (32, 32))
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["grayscale.jpeg", "rgb.jpeg", "grayscale.png"])
+@pytest.mark.parametrize("share", [0.1, 0.6, 0.95])
+def test_a_truncated_image_is_refused(tmp_path, name, share):
+    path = tmp_path / name
+    MODES[name].save(path)
+    contents = path.read_bytes()
+    path.write_bytes(contents[: round(share * len(contents))])
+    with pytest.raises(ImageError, match=r"truncated or no image\. Replace or remove it"):
+        image.read(path, (32, 32))
+
+
+def test_a_folder_is_no_image(tmp_path):
+    with pytest.raises(ImageError, match="Cannot open"):
+        image.read(tmp_path, (32, 32))
+
+
+def test_batches_keep_the_order_and_the_last_one_is_smaller(tmp_path):
+    paths = [tmp_path / f"{level}.png" for level in (10, 20, 30, 40, 50)]
+    for path in paths:
+        Image.new("L", (40, 40), int(path.stem)).save(path)
+    batches = list(image.read_batches(paths, (32, 36), batch_size=2))
+    assert [batch.shape for batch in batches] == [(2, 32, 36, 3), (2, 32, 36, 3), (1, 32, 36, 3)]
+    levels = [np.unique(one).tolist() for batch in batches for one in batch]
+    assert levels == [[10], [20], [30], [40], [50]]
+
+
+@pytest.mark.parametrize("image_size", [(31, 224), (224, 0), 224, (224,), (1, 2, 3), "ab", None])
+def test_an_image_size_that_is_none_is_refused(tmp_path, image_size):
+    with pytest.raises(SettingsError, match=r"`image_size` must be \(height, width\)") as error:
+        image.read(tmp_path / "not_reached.png", image_size)
+    assert repr(image_size) in str(error.value)
+
+
+def test_an_unknown_way_to_resize_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match=r"'stretch', 'pad'\. Received: 'crop'"):
+        image.read(tmp_path / "not_reached.png", (32, 32), resize="crop")

@@ -1,0 +1,91 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_pneumo import (
+    PneumoniaClassifier,
+    PneumoniaResNet50,
+    evaluate,
+    load_splits,
+    open_model,
+    predict_files,
+)
+from keras_pneumo.errors import WeightsError
+from keras_pneumo.inference import splits_for
+
+
+@pytest.fixture(scope="module")
+def splits(finished_run, phantoms, prepared_dir):
+    return splits_for(finished_run.model, phantoms, prepared_dir=prepared_dir)
+
+
+def test_a_model_is_opened_from_its_run_its_folder_or_a_keras_file(finished_run, tmp_path):
+    finished_run.model.save(tmp_path / "model.keras")
+    for path in (
+        finished_run.directory,
+        str(finished_run.directory / "model"),
+        tmp_path / "model.keras",
+    ):
+        model = open_model(path)
+        assert type(model) is PneumoniaResNet50
+        assert model.threshold == finished_run.model.threshold
+
+
+def test_what_is_no_model_of_ours_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="A saved model is a folder"):
+        open_model(tmp_path)
+    with pytest.raises(WeightsError, match="cannot be opened"):
+        open_model(tmp_path / "missing.keras")
+    keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
+    with pytest.raises(WeightsError, match="It holds a Sequential"):
+        open_model(tmp_path / "other.keras")
+
+
+def test_evaluation_repeats_that_of_the_training(finished_run, splits):
+    report = evaluate(finished_run.model, splits, ["validation", "test"], verbose=0)
+    for name, expected in finished_run.report.predictions.items():
+        found = report.predictions[name]
+        np.testing.assert_array_equal(found.filename, expected.filename)
+        np.testing.assert_allclose(found.y_score, expected.y_score, atol=1e-5)
+    assert report.threshold == finished_run.report.threshold
+
+
+def test_a_model_sees_the_splits_it_was_trained_with(finished_run, phantoms, prepared_dir):
+    model = PneumoniaResNet50.from_pretrained(finished_run.directory / "model")
+    settings = {**model.metadata["settings"], "split_seed": 5}
+    model.metadata = {**model.metadata, "settings": settings}
+    expected = load_splits(phantoms, (32, 32), split_seed=5, prepared_dir=prepared_dir)
+    found = splits_for(model, phantoms, prepared_dir=prepared_dir)
+    np.testing.assert_array_equal(
+        found.examples("validation").filename, expected.examples("validation").filename
+    )
+
+
+def test_a_threshold_without_an_origin_is_reported_as_fixed(untouched, splits):
+    untouched.threshold = 0.25
+    report = evaluate(untouched, splits, verbose=0)
+    assert str(report.threshold) == "0.25 (fixed=0.25)"
+
+
+@pytest.fixture
+def untouched():
+    return PneumoniaResNet50(weights=None, image_size=(32, 32))
+
+
+def test_one_unreadable_file_stops_nothing(finished_run, phantoms, tmp_path):
+    (tmp_path / "empty.jpeg").touch()
+    files = sorted((phantoms / "test" / "NORMAL").iterdir())[:3]
+    paths = [files[0], tmp_path / "empty.jpeg", files[1], tmp_path / "missing.jpeg", files[2]]
+    found = list(predict_files(finished_run.model, paths, batch_size=2))
+    assert [one.file for one in found] == [str(path) for path in paths]
+    assert [one.error is None for one in found] == [True, False, True, False, True]
+    assert "0 bytes" in found[1].error
+    assert "missing.jpeg" in found[3].error
+    for one in found[::2]:
+        expected = "PNEUMONIA" if one.probability >= finished_run.model.threshold else "NORMAL"
+        assert one.label == expected
+
+
+def test_the_base_class_opens_whatever_was_saved(finished_run):
+    model = PneumoniaClassifier.from_pretrained(finished_run.directory / "model")
+    assert type(model) is PneumoniaResNet50

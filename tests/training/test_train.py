@@ -1,0 +1,168 @@
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from keras_pneumo import PneumoniaResNet50, TrainSettings, train, write_phantom_collection
+from keras_pneumo.errors import OutputError, SettingsError, TrainingError, WeightsError
+
+
+def state_of(directory):
+    path = directory / "state.json"
+    return json.loads(path.read_text()) if path.exists() else {"epochs": [], "finished": False}
+
+
+def test_a_run_holds_model_evaluation_and_curves(finished_run):
+    files = {
+        path.relative_to(finished_run.directory).as_posix()
+        for path in finished_run.directory.rglob("*")
+        if path.is_file()
+    }
+    best = max(range(4), key=lambda i: finished_run.history["val_auc"][i]) + 1
+    assert files == {
+        "settings.json",
+        "state.json",
+        f"checkpoints/best-{best:03d}.weights.h5",
+        "training_curves.png",
+        "model/config.json",
+        "model/metadata.json",
+        "model/model.weights.h5",
+        "model/keras_pneumo.json",
+        "evaluation/metrics.json",
+        "evaluation/predictions.csv",
+        "evaluation/roc.png",
+        "evaluation/precision_recall.png",
+        "evaluation/confusion_matrix.png",
+        "evaluation/scores.png",
+        "evaluation/training_curves.png",
+        "evaluation/report.html",
+    }
+    assert finished_run.history["phase"] == ["head"] * 2 + ["fine_tune"] * 2
+    assert finished_run.history["epoch"] == [1, 2, 3, 4]
+
+
+def test_the_saved_model_is_that_of_the_best_epoch(finished_run):
+    validation = finished_run.report.metrics()["splits"]["validation"]["metrics"]
+    assert validation["roc_auc"] == pytest.approx(max(finished_run.history["val_auc"]))
+
+
+def test_the_threshold_comes_from_validation_and_goes_with_the_model(finished_run):
+    threshold = finished_run.report.threshold
+    assert (threshold.policy, threshold.chosen_on) == ("youden", "validation")
+    model = PneumoniaResNet50.from_pretrained(finished_run.directory / "model")
+    assert model.threshold == threshold.value == finished_run.model.threshold
+    assert model.metadata["threshold"] == threshold.to_dict()
+    assert model.metadata["data"]["name"] == "phantoms"
+    assert model.metadata["data"]["config"] == "kaggle_grouped"
+
+
+def test_the_reported_scores_are_those_of_the_saved_model(finished_run, phantoms):
+    predictions = finished_run.report.predictions["test"]
+    model = PneumoniaResNet50.from_pretrained(finished_run.directory / "model")
+    from keras_pneumo import predict_files
+
+    found = list(predict_files(model, [phantoms / name for name in predictions.filename]))
+    np.testing.assert_allclose([one.probability for one in found], predictions.y_score, atol=1e-5)
+
+
+def test_no_patient_is_in_two_splits_of_the_report(finished_run):
+    validation, test = (
+        set(finished_run.report.predictions[name].patient_id) for name in ("validation", "test")
+    )
+    assert not validation & test
+
+
+def test_a_finished_run_is_given_back_and_not_trained_again(finished_run, phantoms):
+    before = (finished_run.directory / "state.json").stat().st_mtime_ns
+    again = train(phantoms, finished_run.directory, resume=True)
+    assert again.report.metrics()["splits"] == finished_run.report.metrics()["splits"]
+    assert again.history == finished_run.history
+    assert (finished_run.directory / "state.json").stat().st_mtime_ns == before
+
+
+def test_a_finished_run_is_not_overwritten_unasked(finished_run, phantoms, small_settings):
+    with pytest.raises(OutputError, match="holds a run already"):
+        train(phantoms, finished_run.directory, small_settings)
+
+
+def test_a_run_is_resumed_only_with_its_settings_and_its_data(
+    finished_run, phantoms, small_settings, tmp_path
+):
+    with pytest.raises(SettingsError, match="seed: 0, now 1"):
+        train(phantoms, finished_run.directory, replace(small_settings, seed=1), resume=True)
+    other = write_phantom_collection(tmp_path / "other", n_images=14, image_size=(64, 64))
+    with pytest.raises(OutputError, match="the data it began with"):
+        train(other, finished_run.directory, resume=True)
+
+
+def test_killed_and_resumed_it_ends_as_if_it_had_not_been(
+    finished_run, phantoms, prepared_dir, small_settings, tmp_path
+):
+    output = tmp_path / "run"
+    script = f"""
+from keras_pneumo import TrainSettings, train
+settings = TrainSettings.from_dict({small_settings.to_dict()!r})
+train({str(phantoms)!r}, {str(output)!r}, settings, resume=True,
+      prepared_dir={str(prepared_dir)!r}, verbose=0)
+"""
+    # Killed in phase 1, then in phase 2, each time somewhere after a finished epoch.
+    for finished_epochs in (1, 3):
+        process = subprocess.Popen([sys.executable, "-c", script])
+        deadline = time.monotonic() + 300
+        while len(state_of(output)["epochs"]) < finished_epochs:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not state_of(output)["finished"]
+    resumed = train(phantoms, output, resume=True, prepared_dir=prepared_dir, verbose=0)
+
+    assert resumed.history["epoch"] == finished_run.history["epoch"]
+    for column in ("loss", "val_loss"):
+        np.testing.assert_allclose(
+            resumed.history[column], finished_run.history[column], rtol=1e-3, err_msg=column
+        )
+    np.testing.assert_allclose(
+        resumed.report.predictions["test"].y_score,
+        finished_run.report.predictions["test"].y_score,
+        atol=1e-3,
+    )
+
+
+def test_interrupted_before_the_report_it_writes_the_report(
+    finished_run, phantoms, prepared_dir, tmp_path
+):
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run.directory, copy)
+    shutil.rmtree(copy / "evaluation")
+    (copy / "state.json").write_text(json.dumps({**state_of(copy), "finished": False}))
+    resumed = train(phantoms, copy, resume=True, prepared_dir=prepared_dir, verbose=0)
+    assert (copy / "evaluation" / "report.html").exists()
+    assert resumed.report.metrics()["splits"] == finished_run.report.metrics()["splits"]
+    assert state_of(copy)["finished"]
+
+
+def test_a_training_that_diverges_stops_with_advice(
+    phantoms, prepared_dir, small_settings, tmp_path
+):
+    settings = replace(small_settings, head_learning_rate=1e38, head_epochs=1)
+    with pytest.raises(TrainingError, match="lower learning rate"):
+        train(phantoms, tmp_path / "run", settings, prepared_dir=prepared_dir, verbose=0)
+
+
+def test_what_is_wrong_is_said_before_the_run_begins(phantoms, prepared_dir, tmp_path):
+    missing = TrainSettings(weights=str(tmp_path / "missing.weights.h5"), image_size=(32, 32))
+    with pytest.raises(WeightsError, match="no such file"):
+        train(phantoms, tmp_path / "run", missing, prepared_dir=prepared_dir)
+    unknown = TrainSettings(weights=None, evaluate_on=("holdout",))
+    with pytest.raises(SettingsError, match="holdout"):
+        train(phantoms, tmp_path / "run2", unknown, prepared_dir=prepared_dir)
+    with pytest.raises(SettingsError, match="Received both"):
+        train(phantoms, tmp_path / "run3", resume=True, overwrite=True)
