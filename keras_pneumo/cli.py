@@ -155,11 +155,13 @@ def train(
     help="Folder for metrics.json, predictions.csv, pictures and report.html.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the report in the folder.")
+@click.option("--config", help="Config of the TFDS builder [the one of the training]")
 @click.option("--prepared-dir", type=_FOLDER, help="Where TFDS keeps the prepared data.")
 def evaluate(
     model: Path,
     data_dir: Path,
     split: tuple[str, ...],
+    config: str | None,
     output: Path,
     overwrite: bool,
     prepared_dir: Path | None,
@@ -174,7 +176,7 @@ def evaluate(
     if is_occupied(output) and not overwrite:
         raise OutputError(f"{output} has contents. Choose another --output, or add --overwrite.")
     loaded = open_model(model)
-    splits = splits_for(loaded, data_dir, prepared_dir=prepared_dir)
+    splits = splits_for(loaded, data_dir, config=config, prepared_dir=prepared_dir)
     report = evaluate(
         loaded,
         splits,

@@ -73,6 +73,7 @@ def splits_for(
     model: PneumoniaClassifier,
     data_dir: str | Path,
     *,
+    config: str | None = None,
     batch_size: int = 32,
     prepared_dir: str | Path | None = None,
 ) -> Splits:
@@ -84,6 +85,7 @@ def splits_for(
     Args:
         model: The model.
         data_dir: The folder, see ``load_splits``.
+        config: Config of the builder, in place of the one that the model was trained with.
         batch_size: Images in a batch.
         prepared_dir: Where TFDS keeps the prepared data.
 
@@ -95,7 +97,7 @@ def splits_for(
         data_dir,
         model.image_size,
         batch_size,
-        config=settings.get("config"),
+        config=config or settings.get("config"),
         split_seed=settings.get("split_seed", 0),
         resize=model.resize,
         prepared_dir=prepared_dir,

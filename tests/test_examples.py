@@ -45,6 +45,17 @@ def test_load_with_keras_agrees_with_the_model(finished_run, phantoms):
     assert abs(float(done.stdout.split()[-1]) - expected.probability) < 0.1
 
 
+def test_bootstrap_intervals_hold_the_metrics_of_the_report(finished_run):
+    folder = finished_run.directory / "evaluation"
+    intervals = load("bootstrap_intervals").main(folder, resamples=50)
+    for split, found in finished_run.report.metrics()["splits"].items():
+        for name, value in found["metrics"].items():
+            if value is not None:
+                low, point, high = intervals[split][name]
+                assert point == value
+                assert low <= high
+
+
 def test_every_example_is_tested_here_or_by_its_make_target():
-    tested = {"quickstart", "extract_features", "load_with_keras", "demo"}
+    tested = {"bootstrap_intervals", "quickstart", "extract_features", "load_with_keras", "demo"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested

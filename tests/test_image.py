@@ -46,15 +46,17 @@ def test_every_kind_of_file_becomes_three_equal_channels(tmp_path, name):
 
 
 @pytest.mark.parametrize("image_size", [(224, 224), (64, 96)])
-@pytest.mark.parametrize("suffix", [".png", ".jpeg"])
-def test_a_full_size_image_is_resized_as_pillow_does(tmp_path, full_size, suffix, image_size):
+@pytest.mark.parametrize(("suffix", "grey_levels"), [(".png", 0.3), (".jpeg", 1.0)])
+def test_a_full_size_image_is_resized_as_pillow_does(
+    tmp_path, full_size, suffix, grey_levels, image_size
+):
     path = tmp_path / f"radiograph{suffix}"
     Image.fromarray(full_size).save(path)
     found = image.read(path, image_size)
     difference = np.abs(found - pillow(path, image_size))
     assert found.shape == (*image_size, 3)
-    # Without antialiasing it is 2 to 3 grey levels here.
-    assert difference.mean() < 1
+    # Without antialiasing it is 2 to 3 grey levels. The two also decode JPEG a little differently.
+    assert difference.mean() < grey_levels
     assert difference.max() < 5
 
 

@@ -66,7 +66,8 @@ def keras_cv(seed: int) -> list[Layer]:
             "The augmentation 'keras_cv' needs keras-cv, which is not installed. "
             "Run: pip install 'keras-pneumo[cv]'."
         ) from error
-    # Two mild operations per image: stronger ones wash out faint opacities.
+    # Two operations per image, weak ones: strong ones wash out faint opacities. Some, solarisation
+    # above all, are seen on no radiograph, which is why this is not the default.
     rand_augment = layers.RandAugment(
         value_range=(0, 255), augmentations_per_image=2, magnitude=0.2, seed=seed + 1
     )
@@ -123,9 +124,10 @@ def augmentation(policy: str, seed: int) -> Augmentation:
     layers = POLICIES[policy](seed)
 
     def vary(images: Any) -> Any:
-        images = keras.ops.cast(images, "float32")
+        # TensorFlow's, since the pipeline is its own whatever backend Keras runs on.
+        images = tf.cast(images, "float32")
         for layer in layers:
             images = layer(images, training=True)
-        return keras.ops.clip(images, 0.0, 255.0)
+        return tf.clip_by_value(images, 0.0, 255.0)
 
     return vary

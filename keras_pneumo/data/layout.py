@@ -195,6 +195,8 @@ def fingerprint(collection: Collection) -> str:
     for record in collection.records:
         status = record.path.stat()
         digest.update(f"{record.filename}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    for skipped in collection.skipped:
+        digest.update(f"{skipped.path.relative_to(collection.root)}\0{skipped.reason}\n".encode())
     return digest.hexdigest()[:16]
 
 

@@ -1,6 +1,9 @@
 """A folder of chest X-rays becomes batches: TFDS examples, decoded, resized, augmented."""
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +76,10 @@ class Splits:
         """The splits there are, training first."""
         return tuple(s for s in ("train", "validation", "test") if s in self._builder.info.splits)
 
-    @property
+    # Kept, since a new dataset would begin again with the order of the first epoch.
+    @cached_property
     def train(self) -> tf.data.Dataset:
-        """Training batches: float32, shuffled and augmented anew in each epoch."""
+        """Training batches: float32, shuffled and augmented anew whenever they are gone through."""
         return self._training_batches(self._seed, reshuffle=True)
 
     @property
@@ -220,9 +224,11 @@ def load_splits(
         >>> images.shape, labels.shape
         (TensorShape([8, 64, 64, 3]), TensorShape([8]))
     """
-    image_size = image.check_size(image_size)
+    # All that can be wrong is found before the data is prepared, which takes long.
+    image_size, checked_resize = image.check_size(image_size), image.check_resize(resize)
     if batch_size < 1:
         raise SettingsError(f"`batch_size` must be at least 1. Received: {batch_size!r}.")
+    build_augmentation(augmentation, seed)
     collection = read_collection(data_dir)
     default = "kaggle_grouped" if collection.layout == "kaggle" else collection.layout
     root = Path(prepared_dir) if prepared_dir else Path(tfds.core.constants.DATA_DIR).expanduser()
@@ -230,13 +236,15 @@ def load_splits(
         config=_config(config or default, split_seed),
         data_dir=root / "keras_pneumo" / fingerprint(collection),
     )
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=collection.root)
-    )
+    # TFDS prints what it does, and standard output is for results.
+    with redirect_stdout(sys.stderr):
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(manual_dir=collection.root)
+        )
     return Splits(
         builder,
         image_size=image_size,
-        resize=image.check_resize(resize),
+        resize=checked_resize,
         batch_size=batch_size,
         augmentation=augmentation,
         seed=seed,

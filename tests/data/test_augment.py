@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -88,3 +90,9 @@ def test_an_unknown_policy_is_refused():
     message = r"'none', 'standard', 'keras_cv'\. Received: 'strong'"
     with pytest.raises(SettingsError, match=message):
         augmentation("strong", seed=0)
+
+
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras_cv", None)
+    with pytest.raises(SettingsError, match=r"pip install 'keras-pneumo\[cv\]'"):
+        augmentation("keras_cv", seed=0)

@@ -11,9 +11,9 @@ import pytest
 CHECK = """
 import sys
 import keras, numpy as np, tensorflow as tf
-from keras_pneumo import PneumoniaResNet50
+from keras_pneumo import PneumoniaResNet50, load_splits
 
-saved, images_file, scores_file, folder = sys.argv[1:]
+saved, phantoms, prepared_dir, images_file, scores_file, folder = sys.argv[1:]
 images = np.load(images_file)
 labels = np.arange(len(images)) % 2
 
@@ -37,6 +37,10 @@ moved = {v.path for v in model.variables
 assert trainable <= moved, trainable - moved
 assert not any("_bn" in path for path in moved), moved
 
+splits = load_splits(phantoms, (32, 32), 16, prepared_dir=prepared_dir)
+model.fit(splits.train, class_weight=splits.class_weight, epochs=1, verbose=0)
+assert np.isfinite(model.predict(splits.validation, verbose=0)).all()
+
 model.save(f"{folder}/model.keras")
 again = keras.saving.load_model(f"{folder}/model.keras")
 expected = model.predict(images, verbose=0)
@@ -48,12 +52,15 @@ np.testing.assert_allclose(plain.predict(images, verbose=0), expected, atol=1e-6
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_train_save_and_load_on_another_backend(backend, untouched_model, images, tmp_path):
+def test_train_save_and_load_on_another_backend(
+    backend, untouched_model, images, phantoms, prepared_dir, tmp_path
+):
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed: pip install 'keras-pneumo[backends]'")
     np.save(tmp_path / "images.npy", images)
     saved = untouched_model.save_pretrained(tmp_path / "saved")
-    arguments = [saved, tmp_path / "images.npy", tmp_path / "scores.npy", tmp_path]
+    files = [tmp_path / "images.npy", tmp_path / "scores.npy", tmp_path]
+    arguments = [saved, phantoms, prepared_dir, *files]
     subprocess.run(
         [sys.executable, "-c", CHECK, *map(str, arguments)],
         env={**os.environ, "KERAS_BACKEND": backend},
