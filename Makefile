@@ -8,9 +8,17 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
-demo: .venv/.installed ## Draw a synthetic collection, train, evaluate and predict on it
+# Random weights, since there may be no network: the head alone learns little on them, then conv5
+# with its normalisation learns on random features of the stages below.
+demo: .venv/.installed ## Draw synthetic radiographs, train, evaluate and predict on them
 	rm -rf demo
-	$(BIN)/python examples/demo.py demo
+	$(BIN)/keras-pneumo data phantoms demo/phantoms --image-size 128 128
+	$(BIN)/keras-pneumo train demo/phantoms --output demo/run --prepared-dir demo/prepared \
+		--weights none --image-size 96 96 --batch-size 16 --head-epochs 2 \
+		--fine-tune-layers conv5 --train-batch-norm --fine-tune-learning-rate 0.001 \
+		--fine-tune-epochs 8 --patience 8
+	$(BIN)/keras-pneumo predict demo/run "$$(ls demo/phantoms/test/PNEUMONIA/*.jpeg | head -1)"
+	@echo "Look at demo/run/evaluation/report.html"
 
 test: .venv/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
