@@ -21,7 +21,7 @@ demo: .venv/.installed ## Draw synthetic radiographs, train, evaluate and predic
 	@echo "Look at demo/run/evaluation/report.html"
 
 test: .venv/.installed-dev ## Run the tests
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 check: .venv/.installed-dev ## Lint, formatting, types, import floors
 	$(BIN)/ruff check .

@@ -159,7 +159,14 @@ def test_an_occupied_folder_is_refused_and_kept(report, tmp_path):
     (tmp_path / "report" / "precious.txt").write_text("mine")
     with pytest.raises(OutputError, match="report"):
         report.save(tmp_path / "report")
+    with pytest.raises(OutputError, match="something else"):
+        report.save(tmp_path / "report", overwrite=True)
     assert [path.name for path in (tmp_path / "report").iterdir()] == ["precious.txt"]
+
+
+def test_an_older_report_is_replaced_as_a_whole_if_told(report, tmp_path):
+    report.save(tmp_path / "report")
+    (tmp_path / "report" / "old.png").touch()
     report.save(tmp_path / "report", overwrite=True)
     assert {path.name for path in (tmp_path / "report").iterdir()} == FILES
 
