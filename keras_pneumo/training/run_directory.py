@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from keras_pneumo import __version__
 from keras_pneumo.errors import OutputError
-from keras_pneumo.files import new_directory, replacing
+from keras_pneumo.files import is_occupied, new_directory, replacing
 from keras_pneumo.training.settings import TrainSettings
 
 SCHEMA_VERSION = 1
@@ -101,14 +101,10 @@ class RunDirectory:
         """Make the folder, with the settings in it.
 
         Raises:
-            OutputError: The folder is occupied, and is no run that may be overwritten.
+            OutputError: See ``require_free``.
         """
         path = Path(path)
-        if not overwrite and (path / SETTINGS_FILE).is_file():
-            raise OutputError(
-                f"{path} holds a run already. Go on with it by resume (--resume), replace it by "
-                "overwrite (--overwrite), or choose another folder."
-            )
+        cls.require_free(path, overwrite)
         description = {
             "schema_version": SCHEMA_VERSION,
             "keras_pneumo": __version__,
@@ -119,6 +115,26 @@ class RunDirectory:
             text = json.dumps(description, indent=2) + "\n"
             (temporary / SETTINGS_FILE).write_text(text, encoding="utf-8")
         return cls(path, settings, data)
+
+    @staticmethod
+    def require_free(path: str | Path, overwrite: bool) -> None:
+        """Check that a run may be made at ``path``; to be asked before long work.
+
+        Raises:
+            OutputError: The folder is occupied, and is no run that may be overwritten.
+        """
+        path = Path(path)
+        is_run = (path / SETTINGS_FILE).is_file()
+        if is_run and not overwrite:
+            raise OutputError(
+                f"{path} holds a run already. Go on with it by resume (--resume), replace it by "
+                "overwrite (--overwrite), or choose another folder."
+            )
+        if is_occupied(path) and not is_run:
+            raise OutputError(
+                f"A run needs a folder of its own. {path} holds something else, which is never "
+                "overwritten. Choose another folder."
+            )
 
     @classmethod
     def open(cls, path: str | Path) -> Self:

@@ -89,14 +89,16 @@ def train(
         raise SettingsError("Choose one of `resume` and `overwrite`. Received both.")
     collection = read_collection(data_dir)
     data = {"name": collection.root.name, "fingerprint": fingerprint(collection)}
+    run = None
     if resume and is_occupied(Path(output)):
         run = _reopen(output, settings, data)
+        if run.state.finished:
+            logger.info("%s is finished already.", run.path)
+            return _finished(run)
+        settings = run.settings
     else:
-        run = RunDirectory.create(output, settings or TrainSettings(), data, overwrite)
-    settings = run.settings
-    if run.state.finished:
-        logger.info("%s is finished already.", run.path)
-        return _finished(run)
+        RunDirectory.require_free(output, overwrite)
+    settings = settings or TrainSettings()
 
     splits = load_splits(
         data_dir,
@@ -124,6 +126,10 @@ def train(
         resize=settings.resize,
         dropout=settings.dropout,
     )
+    # A stage that does not exist is found here, and not after phase 1.
+    model.fine_tune(settings.fine_tune_layers)
+    # Only now, so that a setting that is wrong leaves no run behind.
+    run = run or RunDirectory.create(output, settings, data, overwrite)
     state = train_phases(model, splits, run, verbose)
     return _conclude(model, splits, run, state, verbose)
 

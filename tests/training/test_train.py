@@ -159,11 +159,16 @@ def test_a_training_that_diverges_stops_with_advice(
 
 
 def test_what_is_wrong_is_said_before_the_run_begins(phantoms, prepared_dir, tmp_path):
+    output = tmp_path / "run"
     missing = TrainSettings(weights=str(tmp_path / "missing.weights.h5"), image_size=(32, 32))
     with pytest.raises(WeightsError, match="no such file"):
-        train(phantoms, tmp_path / "run", missing, prepared_dir=prepared_dir)
+        train(phantoms, output, missing, prepared_dir=prepared_dir)
     unknown = TrainSettings(weights=None, evaluate_on=("holdout",))
     with pytest.raises(SettingsError, match="holdout"):
-        train(phantoms, tmp_path / "run2", unknown, prepared_dir=prepared_dir)
+        train(phantoms, output, unknown, prepared_dir=prepared_dir)
+    no_stage = TrainSettings(weights=None, image_size=(32, 32), fine_tune_layers="conv9")
+    with pytest.raises(SettingsError, match="conv9"):
+        train(phantoms, output, no_stage, prepared_dir=prepared_dir)
     with pytest.raises(SettingsError, match="Received both"):
-        train(phantoms, tmp_path / "run3", resume=True, overwrite=True)
+        train(phantoms, output, resume=True, overwrite=True)
+    assert not output.exists()
