@@ -41,10 +41,9 @@ class Trainable:
 
     def __str__(self) -> str:
         """One line for a person."""
-        return (
-            f"{self.parameters:,} of {self.total_parameters:,} parameters train, "
-            f"in {len(self.layers)} layers ({self.layers[0]} to {self.layers[-1]})"
-        )
+        first, count = self.layers[0], len(self.layers)
+        where = f"in {first}" if count == 1 else f"in {count} layers ({first} to {self.layers[-1]})"
+        return f"{self.parameters:,} of {self.total_parameters:,} parameters train, {where}"
 
 
 class PneumoniaClassifier(keras.Model):
