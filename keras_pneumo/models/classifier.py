@@ -72,7 +72,7 @@ class PneumoniaClassifier(keras.Model):
         dtype: Any,
         name: str,
     ) -> None:
-        image_size = image.check_size(image_size)
+        image_size, checked_resize = image.check_size(image_size), image.check_resize(resize)
         if not 0.0 <= dropout < 1.0:
             raise SettingsError(f"`dropout` must be in [0, 1). Received: {dropout!r}.")
 
@@ -92,7 +92,7 @@ class PneumoniaClassifier(keras.Model):
 
         # === Config ===
         self.image_size = image_size
-        self.resize = image.check_resize(resize)
+        self.resize = checked_resize
         self.dropout = dropout
         self.threshold = 0.5
         self.metadata = {}
