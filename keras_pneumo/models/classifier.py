@@ -4,7 +4,7 @@ import json
 import shutil
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -247,16 +247,11 @@ class PneumoniaClassifier(keras.Model):
             >>> model.extract_features(np.zeros((3, 32, 32, 3), "uint8")).shape
             (3, 2048)
         """
-        return self._predict(self._predict_features, data, batch_size, verbose)
-
-    def _predict(
-        self, predict: Callable[..., Any], data: Any, batch_size: int, verbose: Any
-    ) -> np.ndarray:
         if isinstance(data, (str, Path)):
             data = [data]
         if isinstance(data, Sequence) and data and isinstance(data[0], (str, Path)):
             batches = image.read_batches(data, self.image_size, self.resize, batch_size)
-            outputs = [predict(batch, verbose=verbose) for batch in batches]
+            outputs = [self._predict_features(batch, verbose=verbose) for batch in batches]
             return np.concatenate(outputs).astype("float32")
         shape = getattr(data, "shape", None)
         expected = (*self.image_size, 3)
@@ -270,7 +265,8 @@ class PneumoniaClassifier(keras.Model):
                 "Images must be an array, a tf.data pipeline or the paths of files. "
                 f"Received a {type(data).__name__} of {len(data)}. Stack arrays with numpy.stack."
             )
-        return np.asarray(predict(data, batch_size=batch_size, verbose=verbose), "float32")
+        features = self._predict_features(data, batch_size=batch_size, verbose=verbose)
+        return np.asarray(features, "float32")
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, and the state that a saved model needs back."""

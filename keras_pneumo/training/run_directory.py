@@ -8,7 +8,7 @@ renaming is the moment at which an epoch counts as done. ``checkpoints/``: the w
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,11 +40,14 @@ class Epoch:
     val_accuracy: float
     val_auc: float
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """What makes it better: a higher validation AUC, then a lower validation loss."""
+        return self.val_auc, -self.val_loss
+
     def is_better_than(self, other: "Epoch | None") -> bool:
-        """Whether its validation AUC is higher, or as high with a lower validation loss."""
-        if other is None:
-            return True
-        return (self.val_auc, -self.val_loss) > (other.val_auc, -other.val_loss)
+        """Whether it ranks higher than ``other``; than None, always."""
+        return other is None or self.rank > other.rank
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class RunDirectory:
 
     path: Path
     settings: TrainSettings
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any]
 
     @classmethod
     def create(
@@ -209,8 +212,4 @@ class RunDirectory:
 
 
 def _best(epochs: Sequence[Epoch]) -> Epoch | None:
-    best = None
-    for epoch in epochs:
-        if epoch.is_better_than(best):
-            best = epoch
-    return best
+    return max(epochs, key=lambda epoch: epoch.rank, default=None)  # the first among equals

@@ -12,7 +12,7 @@ from keras_pneumo.data.layout import fingerprint, read_collection
 from keras_pneumo.data.pipeline import Splits, load_splits
 from keras_pneumo.errors import OutputError, SettingsError
 from keras_pneumo.evaluation.plots import plot_training_curves
-from keras_pneumo.evaluation.predictions import read_csv
+from keras_pneumo.evaluation.predictions import Predictions, read_csv
 from keras_pneumo.evaluation.report import EvaluationReport
 from keras_pneumo.evaluation.thresholds import choose_threshold
 from keras_pneumo.files import is_occupied, replacing
@@ -167,17 +167,11 @@ def _conclude(
     model.threshold = threshold.value
     model.metadata = _metadata(splits, run, state, threshold.to_dict())
     model.save_pretrained(run.model, overwrite=True)
-    report = EvaluationReport(
-        model=f"{type(model).__name__} of {run.path.name}",
-        threshold=threshold,
-        predictions={
-            split: validation
-            if split == "validation"
-            else predict_split(model, splits, split, verbose)
-            for split in settings.evaluate_on
-        },
-        data=f"{run.data['name']} ({splits.config})",
-    )
+    predictions = {
+        split: validation if split == "validation" else predict_split(model, splits, split, verbose)
+        for split in settings.evaluate_on
+    }
+    report = _report(run, model, predictions)
     curves = plot_training_curves(state.columns())
     with replacing(run.curves) as temporary:
         curves.savefig(temporary)
@@ -213,10 +207,16 @@ def _metadata(
 
 def _finished(run: RunDirectory) -> TrainedRun:
     model = PneumoniaResNet50.from_pretrained(run.model)
-    report = EvaluationReport(
+    report = _report(run, model, read_csv(run.evaluation / "predictions.csv"))
+    return TrainedRun(run.path, model, report, run.state.columns())
+
+
+def _report(
+    run: RunDirectory, model: PneumoniaClassifier, predictions: dict[str, Predictions]
+) -> EvaluationReport:
+    return EvaluationReport(
         model=f"{type(model).__name__} of {run.path.name}",
         threshold=operating_threshold(model),
-        predictions=read_csv(run.evaluation / "predictions.csv"),
+        predictions=predictions,
         data=f"{run.data['name']} ({model.metadata['data']['config']})",
     )
-    return TrainedRun(run.path, model, report, run.state.columns())

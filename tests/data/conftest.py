@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,11 +34,3 @@ def write_images():
 @pytest.fixture
 def kaggle_dir(tmp_path, write_images):
     return write_images(tmp_path / "kaggle", KAGGLE)
-
-
-@pytest.fixture(scope="session")
-def real_data_dir():
-    folder = os.environ.get("KERAS_PNEUMO_DATA")
-    if not folder:
-        pytest.skip("KERAS_PNEUMO_DATA does not name the folder of the Kaggle collection")
-    return Path(folder)

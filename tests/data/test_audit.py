@@ -214,8 +214,8 @@ def test_samples_follow_the_seed(tmp_path, write_images):
     assert len(shown(0)) == 12
 
 
-def test_real_collection_is_whole_and_its_copies_are_known(real_data_dir):
-    found = audit(real_data_dir).to_dict()
+def test_real_collection_is_whole_and_its_copies_are_known(real_data):
+    found = audit(real_data).to_dict()
     assert found["left_out"] == {}
     train_and_test = [
         pair for pair in found["patients_in_two_splits"] if pair["splits"] == ["train", "test"]

@@ -212,8 +212,8 @@ def test_fingerprint_follows_names_sizes_and_times(kaggle_dir):
     assert len({before, touched, other_name, removed}) == 4
 
 
-def test_real_collection_has_the_published_counts(real_data_dir):
-    collection = read_collection(real_data_dir)
+def test_real_collection_has_the_published_counts(real_data):
+    collection = read_collection(real_data)
     counts = Counter((one.split, one.aetiology) for one in collection.records)
     assert collection.layout == "kaggle"
     assert collection.skipped == ()

@@ -191,8 +191,8 @@ def test_class_folders_get_three_splits_and_copies_stay_together(tmp_path, write
         assert len({one.split for one in divided if one.path in copies}) == 1
 
 
-def test_real_collection_is_divided_by_patient(real_data_dir):
-    collection = read_collection(real_data_dir)
+def test_real_collection_is_divided_by_patient(real_data):
+    collection = read_collection(real_data)
     divided = split_by_patient(collection)
     free = [record for record in divided if record.split != "test"]
     held_out = [record for record in free if record.split == "validation"]

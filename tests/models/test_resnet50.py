@@ -52,12 +52,13 @@ def test_features_do_not_depend_on_the_batch_size_or_the_kind_of_input(
         untouched_model.extract_features(pipeline),
         untouched_model.extract_features(paths, batch_size=4),
         untouched_model.extract_features([str(path) for path in paths]),
+        np.concatenate([untouched_model.extract_features(path) for path in paths]),
     ):
         np.testing.assert_allclose(others / scale, features / scale, atol=1e-5)
     np.testing.assert_array_equal(untouched_model.extract_features(images), features)
 
 
-def test_features_of_one_path_are_one_row(untouched_model, tmp_path):
+def test_a_file_that_is_missing_is_named(untouched_model, tmp_path):
     with pytest.raises(ImageError, match=r"missing\.png"):
         untouched_model.extract_features(tmp_path / "missing.png")
 
