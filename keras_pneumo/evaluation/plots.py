@@ -1,8 +1,7 @@
 """Pictures of predictions, and of the training that led to them.
 
-Each function computes with scikit-learn first and then draws on a new
-``matplotlib.figure.Figure``, so that no global state of Matplotlib is used or changed. Save a
-figure with ``figure.savefig(path)``.
+Each function computes with scikit-learn first and then draws. Save a figure with
+``figure.savefig(path)``.
 """
 
 import math
@@ -14,7 +13,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
@@ -22,18 +20,19 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from keras_pneumo.errors import SettingsError
 from keras_pneumo.evaluation.metrics import binary_metrics, confusion_counts
 from keras_pneumo.evaluation.predictions import Predictions, require_splits
+from keras_pneumo.evaluation.style import (
+    COLORS,
+    DARK,
+    LIGHT,
+    MIDDLE,
+    despine,
+    new_figure,
+    note,
+    size_of,
+    styled,
+)
 from keras_pneumo.evaluation.thresholds import Threshold
 
-COLORS = {"NORMAL": "#2a78b5", "PNEUMONIA": "#d1495b"}
-
-_DARK, _MIDDLE, _LIGHT = "#262626", "#8c8c8c", "#d9d9d9"
-# The last split, usually the test, is the darkest; the ones before it step back.
-_SPLIT_STYLES: Sequence[dict[str, Any]] = (
-    {"color": _DARK, "linestyle": "-"},
-    {"color": _MIDDLE, "linestyle": "-"},
-    {"color": _MIDDLE, "linestyle": "--"},
-    {"color": _MIDDLE, "linestyle": ":"},
-)
 _BINS = np.linspace(0, 1, 51)
 _LEGEND_BELOW: Mapping[str, Any] = {"loc": "outside lower center", "ncols": 3, "frameon": False}
 _PHASES = {"head": "head", "fine_tune": "fine-tuning"}
@@ -64,11 +63,11 @@ def plot_roc(predictions: Mapping[str, Predictions], threshold: Threshold) -> Fi
         '1 − specificity: share of NORMAL images called PNEUMONIA'
     """
     figure, axes = _square("ROC curve over all thresholds", threshold)
-    axes.plot([0, 1], [0, 1], color=_LIGHT, linewidth=1, zorder=0)
-    _note(axes, "chance", 0.5, 0.5, (6, -4), _MIDDLE, va="top")
-    for (split, found), style in _styled(predictions):
+    axes.plot([0, 1], [0, 1], color=LIGHT, linewidth=1, zorder=0)
+    note(axes, "chance", 0.5, 0.5, (6, -4), MIDDLE, va="top")
+    for (split, found), style in styled(predictions):
         metrics = binary_metrics(found.y_true, found.y_score, threshold.value)
-        label = f"{split}: {_size(found)}\n{_value('AUC', metrics['roc_auc'])}"
+        label = f"{split}: {size_of(found)}\n{_value('AUC', metrics['roc_auc'])}"
         false_alarms, sensitivity = np.array([]), np.array([])
         if np.isfinite(metrics["roc_auc"]):
             false_alarms, sensitivity, _ = roc_curve(found.y_true, found.y_score)
@@ -97,10 +96,10 @@ def plot_precision_recall(predictions: Mapping[str, Predictions], threshold: Thr
         PredictionsError: There is no split.
     """
     figure, axes = _square("Precision-recall curve over all thresholds", threshold)
-    for i, ((split, found), style) in enumerate(_styled(predictions)):
+    for i, ((split, found), style) in enumerate(styled(predictions)):
         metrics = binary_metrics(found.y_true, found.y_score, threshold.value)
         average = metrics["average_precision"]
-        label = f"{split}: {_size(found)}\n{_value('average precision', average)}"
+        label = f"{split}: {size_of(found)}\n{_value('average precision', average)}"
         recall, precision = np.array([]), np.array([])
         if np.isfinite(average):
             precision, recall, _ = precision_recall_curve(found.y_true, found.y_score)
@@ -108,7 +107,7 @@ def plot_precision_recall(predictions: Mapping[str, Predictions], threshold: Thr
             axes.axhline(share, color=style["color"], linewidth=0.8, linestyle=(0, (1, 3)))
             text = f"{share:.0%} of {split} are PNEUMONIA"
             # Side by side, since the shares of two splits are often close to each other.
-            _note(axes, text, 0.42 * (i % 2), share, (2, -3), style["color"], va="top")
+            note(axes, text, 0.42 * (i % 2), share, (2, -3), style["color"], va="top")
             _mark(axes, metrics["recall"], metrics["precision"], style)
         axes.plot(recall, precision, drawstyle="steps-post", label=label, **style)
     axes.set_xlabel("sensitivity (recall): share of PNEUMONIA images found")
@@ -135,12 +134,12 @@ def plot_confusion_matrix(predictions: Mapping[str, Predictions], threshold: Thr
     columns = min(len(predictions), 2)
     rows = math.ceil(len(predictions) / columns)
     title = f"Confusion at threshold {threshold.rounded()}"
-    figure = _figure(3.7 * columns + 0.5, 3.9 * rows + 0.7, title)
+    figure = new_figure(2.8 * columns + 0.6, 3.0 * rows + 0.8, title)
     panels = [figure.add_subplot(rows, columns, i + 1) for i in range(len(predictions))]
     for axes, (split, found) in zip(panels, predictions.items(), strict=True):
         counts = confusion_counts(found.y_true, found.y_score, threshold.value)
         _draw_matrix(axes, np.array([[counts["tn"], counts["fp"]], [counts["fn"], counts["tp"]]]))
-        axes.set_title(f"{split}\n{_size(found)}", fontsize=10)
+        axes.set_title(f"{split}\n{size_of(found)}", fontsize=10)
     figure.supylabel("what it is", fontsize=10)
     figure.supxlabel("what it is called", fontsize=10)
     return figure
@@ -164,21 +163,22 @@ def plot_scores(predictions: Mapping[str, Predictions], threshold: Threshold) ->
     """
     require_splits(predictions)
     title = "Scores of NORMAL and PNEUMONIA images"
-    figure = _figure(6.6, 2.1 * len(predictions) + 1.2, title)
+    figure = new_figure(5.4, 2.0 * len(predictions) + 1.1, title)
     panels = figure.subplots(len(predictions), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
     for axes, (split, found) in zip(panels, predictions.items(), strict=True):
         for label, (name, color) in enumerate(COLORS.items()):
             scores = found.y_score[found.y_true == label]
             axes.hist(scores, _BINS, color=color, alpha=0.55, label=f"{len(scores):,} {name}")
-        axes.axvline(threshold.value, color=_DARK, linewidth=1.2, linestyle="--")
+        axes.axvline(threshold.value, color=DARK, linewidth=1.2, linestyle="--")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.set_ylim(bottom=0.7)
         axes.set_xlim(-0.01, 1.01)
         axes.set_ylabel("images")
-        axes.set_title(f"{split}: {_size(found)}", fontsize=10, loc="left")
-        axes.legend(frameon=False, fontsize=8, loc="upper center", ncols=2)
-        _despine(axes)
+        axes.set_title(f"{split}: {size_of(found)}", fontsize=10, loc="left")
+        # Opaque, since the threshold may pass behind it.
+        axes.legend(fontsize=8, loc="upper center", ncols=2, framealpha=1, edgecolor="none")
+        despine(axes)
     panels[-1].set_xlabel(
         f"score: probability of PNEUMONIA (dashed: threshold {threshold.rounded()})"
     )
@@ -205,11 +205,11 @@ def plot_training_curves(history: Mapping[str, Sequence[Any]]) -> Figure:
     phases, numbers = _checked_history(history)
     epochs = numbers["epoch"]
     best = int(np.lexsort((numbers["val_loss"], -numbers["val_auc"]))[0])
-    figure = _figure(6.6, 7.2, "Training curves")
+    figure = new_figure(5.4, 6.4, "Training curves")
     panels = figure.subplots(3, 1, sharex=True)
     for axes, (name, label) in zip(panels, _CURVES.items(), strict=True):
-        axes.plot(epochs, numbers[name], "--", color=_MIDDLE, marker=".", label="train")
-        axes.plot(epochs, numbers[f"val_{name}"], "-", color=_DARK, marker=".", label="validation")
+        axes.plot(epochs, numbers[name], "--", color=MIDDLE, marker=".", label="train")
+        axes.plot(epochs, numbers[f"val_{name}"], "-", color=DARK, marker=".", label="validation")
         axes.plot(
             epochs[best],
             numbers[f"val_{name}"][best],
@@ -220,7 +220,7 @@ def plot_training_curves(history: Mapping[str, Sequence[Any]]) -> Figure:
         )
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        _despine(axes)
+        despine(axes)
     _draw_phases(panels, phases, epochs)
     panels[-1].set_xlabel("epoch")
     figure.legend(*panels[0].get_legend_handles_labels(), **_LEGEND_BELOW)
@@ -247,12 +247,12 @@ def _draw_phases(panels: Sequence[Axes], phases: list[str], epochs: NDArray[np.f
     edges = [epochs[max(start - 1, 0) : start + 1].mean() for start in starts] + [epochs[-1]]
     for boundary in edges[1:-1]:
         for axes in panels:
-            axes.axvline(boundary, color=_MIDDLE, linewidth=1, linestyle=":")
+            axes.axvline(boundary, color=MIDDLE, linewidth=1, linestyle=":")
     for start, (left, right) in zip(starts, pairwise(edges), strict=True):
         name = _PHASES.get(phases[start], phases[start])
         middle = (left + right) / 2
         where = {"xycoords": ("data", "axes fraction"), "ha": "center"}
-        _note(panels[0], name, middle, 1, (0, 4), _MIDDLE, fontsize=10, **where)
+        note(panels[0], name, middle, 1, (0, 4), MIDDLE, fontsize=10, **where)
 
 
 def _draw_matrix(axes: Axes, counts: NDArray[np.int64]) -> None:
@@ -264,56 +264,27 @@ def _draw_matrix(axes: Axes, counts: NDArray[np.int64]) -> None:
     axes.imshow(1 - share[..., None] * (1 - colors))
     for (row, column), count in np.ndenumerate(counts):
         text = f"{count:,}\n{share[row, column]:.1%}" if of_class[row, 0] else "–"
-        color = "white" if share[row, column] > 0.5 else _DARK
+        # White is the easier to read only on a colour that is nearly full.
+        color = "white" if share[row, column] > 0.8 else DARK
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=12)
     axes.set_xticks([0, 1], names)
     labels = [f"{name}\n{n:,} images" for name, n in zip(names, of_class[:, 0], strict=True)]
     axes.set_yticks([0, 1], labels, rotation=90, va="center")
     axes.tick_params(length=0)
-    axes.spines[:].set_color(_LIGHT)
-
-
-def _figure(width: float, height: float, title: str) -> Figure:
-    layout = ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
-    figure = Figure(figsize=(width, height), dpi=144, facecolor="white", layout=layout)
-    figure.suptitle(title, x=0.02, ha="left", weight="bold")
-    return figure
+    axes.spines[:].set_color(LIGHT)
 
 
 def _square(title: str, threshold: Threshold) -> tuple[Figure, Axes]:
-    figure = _figure(5.4, 5.6, title)
+    figure = new_figure(5.4, 5.6, title)
     axes = figure.add_subplot(aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    axes.plot([], [], "o", color=_DARK, label=f"operating point: threshold {threshold.rounded()}")
-    _despine(axes)
+    axes.plot([], [], "o", color=DARK, label=f"operating point: threshold {threshold.rounded()}")
+    despine(axes)
     return figure, axes
-
-
-def _styled(
-    predictions: Mapping[str, Predictions],
-) -> list[tuple[tuple[str, Predictions], dict[str, Any]]]:
-    require_splits(predictions)
-    styles = [_SPLIT_STYLES[i % len(_SPLIT_STYLES)] for i in range(len(predictions))]
-    return list(zip(predictions.items(), reversed(styles), strict=True))
 
 
 def _mark(axes: Axes, x: float, y: float, style: Mapping[str, Any]) -> None:
     # Not clipped, because the best points lie on the border.
     axes.plot(x, y, "o", color=style["color"], markersize=9, markeredgecolor="white", clip_on=False)
-
-
-def _note(
-    axes: Axes, text: str, x: float, y: float, shift: tuple[int, int], color: str, **how: Any
-) -> None:
-    how = {"fontsize": 9, **how}
-    axes.annotate(text, (x, y), shift, textcoords="offset points", color=color, **how)
-
-
-def _despine(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _size(found: Predictions) -> str:
-    return f"{len(found):,} images, {found.n_patients:,} patients"
 
 
 def _value(name: str, value: float) -> str:

@@ -2,101 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from keras_pneumo.errors import PredictionsError, SettingsError
+from keras_pneumo.evaluation.policies import ThresholdPolicy
 from keras_pneumo.evaluation.predictions import labels_and_scores
-
-POLICIES = ("youden", "sensitivity=0.95", "specificity=0.9", "f_beta=2", "fixed=0.5")
-
-
-@dataclass(frozen=True)
-class ThresholdPolicy:
-    """A rule for choosing a threshold, read from and printed as one short text.
-
-    - ``youden``: maximise sensitivity + specificity − 1 (Youden, 1950).
-    - ``sensitivity=0.95``: the highest threshold that still reaches this sensitivity.
-    - ``specificity=0.9``: the lowest threshold that reaches this specificity.
-    - ``f_beta=2``: maximise F-beta (van Rijsbergen, 1979), where sensitivity weighs beta times as
-      much as precision.
-    - ``fixed=0.5``: this threshold, whatever the data.
-
-    Args:
-        name: "youden", "sensitivity", "specificity", "f_beta" or "fixed".
-        parameter: The number behind "="; None for "youden". In (0, 1] for "sensitivity" and
-            "specificity", in (0, 100] for "f_beta", in [0, 1] for "fixed".
-
-    Raises:
-        SettingsError: The name is unknown, or the number is missing or out of range.
-
-    References:
-        W. J. Youden, Index for rating diagnostic tests, Cancer 3 (1950) 32-35.
-        C. J. van Rijsbergen, Information Retrieval, 2nd ed. (1979), chapter 7.
-
-    Examples:
-        >>> policy = ThresholdPolicy.parse("specificity=0.90")
-        >>> policy.parameter, str(policy)
-        (0.9, 'specificity=0.9')
-    """
-
-    name: str
-    parameter: float | None = None
-
-    def __post_init__(self) -> None:
-        """Check the name and the number."""
-        number = self.parameter
-        if self.name == "youden":
-            fine = number is None
-        elif number is None or not math.isfinite(number):
-            fine = False
-        elif self.name in ("sensitivity", "specificity"):
-            fine = 0 < number <= 1
-        elif self.name == "f_beta":
-            fine = 0 < number <= 100
-        else:
-            fine = self.name == "fixed" and 0 <= number <= 1
-        if not fine:
-            raise _policy_error(str(self))
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a policy from its text.
-
-        Args:
-            text: Such as "youden" or "sensitivity=0.95".
-
-        Returns:
-            The policy.
-
-        Raises:
-            SettingsError: The text is no policy.
-        """
-        name, equals, number = text.partition("=")
-        try:
-            return cls(name.strip(), float(number) if equals else None)
-        except ValueError:
-            raise _policy_error(text) from None
-
-    def __str__(self) -> str:
-        """The text that ``parse`` reads."""
-        if self.parameter is None:
-            return self.name
-        return f"{self.name}={float(self.parameter)!r}".removesuffix(".0")
-
-    def in_words(self) -> str:
-        """Say what this policy does, as the rest of a sentence on the threshold."""
-        number = str(self).partition("=")[2]
-        return {
-            "youden": "maximises sensitivity + specificity − 1 (Youden's index)",
-            "sensitivity": f"is the highest that still reaches a sensitivity of {number}",
-            "specificity": f"is the lowest that reaches a specificity of {number}",
-            "f_beta": f"maximises F-beta with beta = {number}",
-            "fixed": "was fixed in advance, without looking at any data",
-        }[self.name]
 
 
 @dataclass(frozen=True)
@@ -107,57 +21,65 @@ class Threshold:
         value: In [0, 1].
         policy: The text of the ``ThresholdPolicy`` that chose it.
         chosen_on: The split it was chosen on; "none" for a fixed one.
+        interval: The ends of its 95 % interval, always of this level; None where it is not known.
+            (NaN, NaN), which ``threshold_interval`` gives then, becomes None.
 
     Raises:
-        SettingsError: The value is not in [0, 1], or the policy is none.
+        SettingsError: A value is not in [0, 1], the ends are in the wrong order, or the policy is
+            none.
 
     Examples:
         >>> Threshold(0.5, "fixed=0.5", "none").to_dict()
-        {'value': 0.5, 'policy': 'fixed=0.5', 'chosen_on': 'none'}
+        {'value': 0.5, 'policy': 'fixed=0.5', 'chosen_on': 'none', 'interval': None}
     """
 
     value: float
     policy: str
     chosen_on: str
+    interval: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Check the value and the policy."""
+        """Check the values and the policy."""
         ThresholdPolicy.parse(self.policy)
+        if self.interval is not None and all(map(math.isnan, self.interval)):
+            object.__setattr__(self, "interval", None)
         if not 0 <= self.value <= 1:
             raise SettingsError(
                 f"The value of a threshold must be in [0, 1], as the scores are. "
                 f"Received: {self.value}. Choose one with `choose_threshold`."
             )
+        if self.interval is not None and not 0 <= self.interval[0] <= self.interval[1] <= 1:
+            raise SettingsError(
+                "The interval of a threshold must be two scores in [0, 1], the lower one first. "
+                f"Received: {self.interval}. Pass what `threshold_interval` returned, or None."
+            )
 
     def __str__(self) -> str:
         """The value and its origin in a few words."""
         origin = self.policy if self._is_fixed() else f"{self.policy}, chosen on {self.chosen_on}"
-        return f"{self.rounded()} ({origin})"
+        interval = f", {self._interval_in_words()}" if self.interval else ""
+        return f"{self.rounded()} ({origin}{interval})"
 
     def rounded(self) -> str:
-        """Return the value to three digits of its distance from 0 or 1, for people.
-
-        Plain rounding would show the 0.99996 of an overconfident network as 1.
-
-        Examples:
-            >>> [Threshold(x, "youden", "validation").rounded() for x in (0.87654, 0.9999612)]
-            ['0.877', '0.9999612']
-        """
-        if self.value <= 0.5 or self.value == 1:
-            return f"{self.value:.3g}"
-        places = 2 - math.floor(math.log10(1 - self.value))
-        return f"{self.value:.{places}f}".rstrip("0")
+        """Return the value for people, as the function ``rounded`` does."""
+        return rounded(self.value)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return "value", "policy" and "chosen_on", ready for JSON."""
-        return asdict(self)
+        """Return "value", "policy", "chosen_on" and "interval" (a list), ready for JSON."""
+        return {
+            "value": self.value,
+            "policy": self.policy,
+            "chosen_on": self.chosen_on,
+            "interval": None if self.interval is None else list(self.interval),
+        }
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
         """Make a threshold from what ``to_dict`` returned.
 
         Args:
-            given: A mapping with "value", "policy" and "chosen_on".
+            given: A mapping with "value", "policy" and "chosen_on", and with "interval" unless it
+                was written before there were intervals.
 
         Returns:
             The threshold.
@@ -165,13 +87,15 @@ class Threshold:
         Raises:
             SettingsError: A key is missing or unknown, or a value is not what it has to be.
         """
-        keys = {"value", "policy", "chosen_on"}
-        if set(given) != keys:
+        keys = {"value", "policy", "chosen_on", "interval"}
+        if keys - set(given) > {"interval"} or set(given) - keys:
             raise SettingsError(
                 f"A threshold must have the keys {sorted(keys)}. Received: {sorted(given)}. "
                 "Pass what `Threshold.to_dict` returned."
             )
-        return cls(float(given["value"]), str(given["policy"]), str(given["chosen_on"]))
+        ends = given.get("interval")
+        interval = None if ends is None else (float(ends[0]), float(ends[1]))
+        return cls(float(given["value"]), str(given["policy"]), str(given["chosen_on"]), interval)
 
     def in_words(self) -> str:
         """Say what the threshold means and where it comes from, in plain sentences.
@@ -181,10 +105,15 @@ class Threshold:
             'This threshold maximises F-beta with beta = 2 on the validation split.'
         """
         origin = "" if self._is_fixed() else f" on the {self.chosen_on} split"
+        interval = f" ({self._interval_in_words()})" if self.interval else ""
         return (
-            f"An image is called PNEUMONIA when its score is at least {self.rounded()}. "
+            f"An image is called PNEUMONIA when its score is at least {self.rounded()}{interval}. "
             f"This threshold {ThresholdPolicy.parse(self.policy).in_words()}{origin}."
         )
+
+    def _interval_in_words(self) -> str:
+        low, high = map(rounded, self.interval or ())
+        return f"95 % interval {low} to {high}"
 
     def _is_fixed(self) -> bool:
         return ThresholdPolicy.parse(self.policy).name == "fixed"
@@ -203,9 +132,9 @@ def choose_threshold(
     distance from the images on both sides, so that the last digits of a score, which differ from
     one machine or batch size to another, do not decide about an image.
 
-    If several candidates are equally good for "youden" or "f_beta", the one in the widest gap
-    between scores is chosen, because it is the least sensitive to small changes of the scores;
-    among equally wide gaps the lowest, because it misses the fewest patients.
+    If several candidates are equally good for "youden", "f_beta" or "cost_ratio", the one in the
+    widest gap between scores is chosen, because it is the least sensitive to small changes of the
+    scores; among equally wide gaps the lowest, because it misses the fewest patients.
 
     Args:
         y_true: Shape (n,): 0 = NORMAL, 1 = PNEUMONIA.
@@ -223,13 +152,12 @@ def choose_threshold(
 
     Examples:
         >>> choose_threshold([0, 0, 1, 1], [0.1, 0.25, 0.75, 0.9])
-        Threshold(value=0.5, policy='youden', chosen_on='validation')
+        Threshold(value=0.5, policy='youden', chosen_on='validation', interval=None)
     """
     labels, scores = labels_and_scores(y_true, y_score)
     rule = policy if isinstance(policy, ThresholdPolicy) else ThresholdPolicy.parse(policy)
-    number = float(rule.parameter or 0)  # "youden" has no number and needs none
     if rule.name == "fixed":
-        return Threshold(number, str(rule), "none")
+        return Threshold(float(rule.parameter or 0), str(rule), "none")
     if labels.min() == labels.max():
         only = "PNEUMONIA" if labels[0] else "NORMAL"
         raise PredictionsError(
@@ -237,88 +165,176 @@ def choose_threshold(
             f"images of {chosen_on}, all {only}. Choose it on another split, or fix it in advance "
             "with the policy 'fixed=0.5'."
         )
-    candidates = _candidates(labels, scores)
-    if rule.name == "youden":
-        best = _best_youden(candidates)
-    elif rule.name == "f_beta":
-        best = _best_f_beta(candidates, number)
-    elif rule.name == "sensitivity":
-        best = _highest_reaching_sensitivity(candidates, number)
-    else:
-        best = _lowest_reaching_specificity(candidates, number)
-    return Threshold(float(candidates.value[best]), str(rule), chosen_on)
+    value = float(_choose(labels, scores, rule, np.ones((1, len(labels))))[0])
+    if math.isnan(value):
+        raise _unreachable(labels, scores, float(rule.parameter or 0))
+    return Threshold(value, str(rule), chosen_on)
+
+
+def choose_in_resamples(
+    y_true: ArrayLike, y_score: ArrayLike, policy: str | ThresholdPolicy, weights: ArrayLike
+) -> NDArray[np.float64]:
+    """Choose a threshold again in each resample of the images, as ``choose_threshold`` would.
+
+    Args:
+        y_true: Shape (n,): 0 = NORMAL, 1 = PNEUMONIA.
+        y_score: Shape (n,): probability of PNEUMONIA in [0, 1].
+        policy: A ``ThresholdPolicy`` or its text, but not a "fixed" one.
+        weights: Shape (b, n): how often each image is in each resample, as by
+            ``bootstrap.patient_weights``.
+
+    Returns:
+        Shape (b,): the thresholds, in [0, 1]; NaN for a resample that lacks a class or cannot reach
+        the specificity.
+
+    Raises:
+        PredictionsError: The labels or scores are not what they have to be, or the weights do not
+            fit them.
+        SettingsError: The policy is none, or a "fixed" one, which chooses nothing.
+
+    Examples:
+        >>> weights = [[1, 1, 1, 1], [0, 2, 0, 2], [4, 0, 0, 0]]
+        >>> choose_in_resamples([0, 0, 1, 1], [0.1, 0.25, 0.75, 1.0], "youden", weights)
+        array([0.5  , 0.625,   nan])
+    """
+    labels, scores = labels_and_scores(y_true, y_score)
+    rule = policy if isinstance(policy, ThresholdPolicy) else ThresholdPolicy.parse(policy)
+    if rule.name == "fixed":
+        raise SettingsError(
+            "Only a policy that looks at the data can choose again. "
+            f"Received: '{rule}'. A fixed threshold has no interval."
+        )
+    counts = np.asarray(weights, dtype=np.float64)
+    if counts.ndim != 2 or counts.shape[1] != len(labels):
+        raise PredictionsError(
+            f"`weights` must have the shape (b, n), n = {len(labels)} as for the labels. "
+            f"Received: an array of shape {counts.shape}. Pass what `patient_weights` returned."
+        )
+    return _choose(labels, scores, rule, counts)
+
+
+def rounded(value: float) -> str:
+    """Write a threshold to three digits of its distance from 0 or 1, for people.
+
+    Plain rounding would show the 0.99996 of an overconfident network as 1.
+
+    Args:
+        value: In [0, 1].
+
+    Returns:
+        Such as "0.877".
+
+    Examples:
+        >>> [rounded(value) for value in (0.25, 0.87654, 0.9999612)]
+        ['0.25', '0.877', '0.9999612']
+    """
+    if value <= 0.5 or value == 1:
+        return f"{value:.3g}"
+    places = 2 - math.floor(math.log10(1 - value))
+    return f"{value:.{places}f}".rstrip("0")
 
 
 class _Candidates(NamedTuple):
-    """All thresholds that can differ in their result, in ascending order."""
+    """All thresholds that can differ in their result, in ascending order, in each of b resamples.
 
-    value: NDArray[np.float64]
-    gap: NDArray[np.float64]  # the distance between the scores on both sides
-    tp: NDArray[np.int64]
-    fp: NDArray[np.int64]
-    positives: int
-    negatives: int
+    Candidate i calls all images from the i-th of k distinct scores upwards PNEUMONIA, the last one
+    none. Where a resample has no image of that score, the candidate is not possible: it does what
+    the next one does, which lies in the middle of the gap that the resample has.
+    """
+
+    low: NDArray[np.float64]  # (b, k + 1): the score below; -1 if there is none
+    high: NDArray[np.float64]  # (k + 1,): the score above; 2 if there is none
+    possible: NDArray[np.bool_]  # (b, k + 1)
+    tp: NDArray[np.float64]  # (b, k + 1)
+    fp: NDArray[np.float64]  # (b, k + 1)
 
 
-def _candidates(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> _Candidates:
-    distinct, index = np.unique(scores, return_inverse=True)
-    low, high = distinct[:-1], distinct[1:]
+def _choose(
+    labels: NDArray[np.int64],
+    scores: NDArray[np.float64],
+    rule: ThresholdPolicy,
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    chosen = np.full(len(weights), np.nan)
+    complete = (weights @ (labels == 1) > 0) & (weights @ (labels == 0) > 0)
+    candidates = _candidates(labels, scores, weights[complete])
+    suitable, preference = _judged(candidates, rule)
+    suitable &= candidates.possible
+    best = np.argmax(np.where(suitable, preference, -np.inf), axis=1)
+    low = candidates.low[np.arange(len(best)), best]
+    value = _between(low, candidates.high[best])
+    chosen[complete] = np.where(suitable.any(axis=1), value, np.nan)
+    return chosen
+
+
+def _candidates(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], weights: NDArray[np.float64]
+) -> _Candidates:
+    order = np.argsort(scores, kind="stable")
+    distinct, first = np.unique(scores[order], return_index=True)
+    weights = weights[:, order]
+    normal, pneumonia = (
+        np.add.reduceat(weights * (labels[order] == label), first, axis=1) for label in (0, 1)
+    )
+    present = normal + pneumonia > 0
+    below = np.maximum.accumulate(np.where(present, distinct, -1.0), axis=1)
+    return _Candidates(
+        low=np.pad(below, ((0, 0), (1, 0)), constant_values=-1.0),
+        high=np.append(distinct, 2.0),
+        # If a score is 1 itself, no threshold in [0, 1] is above it.
+        possible=np.column_stack([present, below[:, -1] < 1]),
+        tp=_from_here_upwards(pneumonia),
+        fp=_from_here_upwards(normal),
+    )
+
+
+def _from_here_upwards(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.pad(counts[:, ::-1].cumsum(axis=1)[:, ::-1], ((0, 0), (0, 1)))
+
+
+def _judged(
+    candidates: _Candidates, rule: ThresholdPolicy
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Say which candidates a policy may choose, and which of them it prefers: the highest."""
+    number = float(rule.parameter or 0)  # "youden" has no number and needs none
+    tp, fp = candidates.tp, candidates.fp
+    positives, negatives = tp[:, :1], fp[:, :1]  # the first candidate calls all PNEUMONIA
+    ascending = np.arange(tp.shape[1], dtype=np.float64)
+    if rule.name == "sensitivity":
+        return tp / positives >= number, ascending
+    if rule.name == "specificity":
+        return (negatives - fp) / negatives >= number, -ascending
+    if rule.name == "youden":
+        # Sensitivity + specificity − 1, multiplied by both class counts.
+        quality = tp * negatives - fp * positives
+    elif rule.name == "f_beta":
+        quality = (1 + number**2) * tp / (number**2 * positives + tp + fp)
+    elif rule.prevalence is None:
+        quality = -(number * (positives - tp) + fp)
+    else:
+        misses = number * rule.prevalence * (positives - tp) / positives
+        quality = -(misses + (1 - rule.prevalence) * fp / negatives)
+    best = np.where(candidates.possible, quality, -np.inf).max(axis=1, keepdims=True)
+    gap = np.minimum(candidates.high, 1) - np.maximum(candidates.low, 0)
+    # Costs in decimals that tie on paper may differ in their last digits.
+    return np.isclose(quality, best, rtol=1e-12, atol=0), gap
+
+
+def _between(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the middle of two scores; 0 if there is none below, 1 if there is none above."""
     middle = low + (high - low) / 2
     # Between two neighbouring floats there is no other: the upper one separates them as well.
     middle = np.where(middle > low, middle, high)
-    value = np.concatenate([[0.0], middle, [1.0]])
-    gap = np.diff(distinct, prepend=0.0, append=1.0)
-    # The candidate i calls all images from the i-th distinct score upwards PNEUMONIA.
-    tp, fp = (
-        np.append(
-            np.bincount(index[labels == label], minlength=len(distinct))[::-1].cumsum()[::-1], 0
-        )
-        for label in (1, 0)
-    )
-    # If a score is 1 itself, no threshold in [0, 1] is above it.
-    kept = slice(None, -1 if distinct[-1] == 1 else None)
-    return _Candidates(value[kept], gap[kept], tp[kept], fp[kept], int(tp[0]), int(fp[0]))
+    return np.where(low < 0, 0.0, np.where(high > 1, 1.0, middle))
 
 
-def _best_youden(candidates: _Candidates) -> int:
-    # Sensitivity + specificity − 1, multiplied by both class counts: integers tie exactly.
-    return _widest(
-        candidates.tp * candidates.negatives - candidates.fp * candidates.positives, candidates
-    )
-
-
-def _best_f_beta(candidates: _Candidates, beta: float) -> int:
-    weight = beta**2
-    called = candidates.tp + candidates.fp
-    return _widest(
-        (1 + weight) * candidates.tp / (weight * candidates.positives + called), candidates
-    )
-
-
-def _widest(quality: NDArray, candidates: _Candidates) -> int:
-    return int(np.argmax(np.where(quality == quality.max(), candidates.gap, -1.0)))
-
-
-def _highest_reaching_sensitivity(candidates: _Candidates, target: float) -> int:
-    # The lowest candidate, 0, has a sensitivity of 1, so that one is always found.
-    return int(np.flatnonzero(candidates.tp / candidates.positives >= target)[-1])
-
-
-def _lowest_reaching_specificity(candidates: _Candidates, target: float) -> int:
-    negatives = candidates.negatives
-    specificity = (negatives - candidates.fp) / negatives
-    if specificity[-1] < target:
-        raise PredictionsError(
-            f"A threshold in [0, 1] must exist that reaches a specificity of {target}. The highest "
-            f"that can be reached is {specificity[-1]:.4g}: {candidates.fp[-1]} of {negatives} "
-            "NORMAL images have a score of exactly 1. Ask for less, or choose another policy."
-        )
-    return int(np.argmax(specificity >= target))
-
-
-def _policy_error(received: str) -> SettingsError:
-    return SettingsError(
-        f"A threshold policy must be one of {', '.join(map(repr, POLICIES))}, with any number in "
-        "(0, 1] for sensitivity and specificity, (0, 100] for f_beta, [0, 1] for fixed. "
-        f"Received: {received!r}. Write it as in these examples."
+def _unreachable(
+    labels: NDArray[np.int64], scores: NDArray[np.float64], target: float
+) -> PredictionsError:
+    negatives = int((labels == 0).sum())
+    at_one = int((scores[labels == 0] == 1).sum())
+    return PredictionsError(
+        f"A threshold in [0, 1] must exist that reaches a specificity of {target}. The highest "
+        f"that can be reached is {1 - at_one / negatives:.4g}: {at_one} of {negatives} "
+        "NORMAL images have a score of exactly 1. Ask for less, or choose another policy."
     )
