@@ -56,6 +56,8 @@ class PneumoniaClassifier(keras.Model):
         backbone: The backbone, a functional Keras model without top.
         threshold: Operating threshold: an image whose probability is at least this is called
             PNEUMONIA. 0.5 until training chooses one.
+        temperature: What the logit is divided by before the sigmoid, above 0, float32: 1 until
+            training fits one. See ``keras_pneumo.evaluation.calibration``.
         metadata: Where the model comes from (training data, settings, how the threshold was
             chosen): plain JSON values, saved with the model.
     """
@@ -87,6 +89,16 @@ class PneumoniaClassifier(keras.Model):
         features = pooling(backbone(self.preprocess(inputs)))
         x = keras.layers.Dropout(dropout, name="dropout", dtype="float32")(features)
         x = keras.layers.Dense(1, name="logit", dtype="float32")(x)
+        # Its one weight is 1 / temperature: a built-in layer, so that the saved graph is calibrated
+        # wherever it is opened.
+        x = keras.layers.Dense(
+            1,
+            use_bias=False,
+            kernel_initializer="ones",
+            trainable=False,
+            name="calibration",
+            dtype="float32",
+        )(x)
         outputs = keras.layers.Activation("sigmoid", name="probability", dtype="float32")(x)
         super().__init__(inputs=inputs, outputs=outputs, name=name)
 
@@ -107,6 +119,20 @@ class PneumoniaClassifier(keras.Model):
     def backbone(self) -> keras.Model:
         """The backbone: a functional Keras model from preprocessed images to feature maps."""
         return next(layer for layer in self.layers if isinstance(layer, keras.Model))
+
+    @property
+    def temperature(self) -> float:
+        """What the logit is divided by before the sigmoid."""
+        return float(1 / self.get_layer("calibration").get_weights()[0].item())
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        if not 0 < value < float("inf"):
+            raise SettingsError(
+                f"`temperature` must be a number above 0. Received: {value!r}. Fit one with "
+                "`keras_pneumo.evaluation.calibration.fit_temperature`, or set 1 for none."
+            )
+        self.get_layer("calibration").set_weights([np.array([[1 / value]], "float32")])
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -190,7 +216,7 @@ class PneumoniaClassifier(keras.Model):
             >>> from keras_pneumo.models.resnet50 import PneumoniaResNet50
             >>> model = PneumoniaResNet50(weights=None, image_size=(32, 32))
             >>> print(model.fine_tune(10))
-            4,461,569 of 23,589,773 parameters train, in 4 layers (conv5_block3_1_conv to logit)
+            4,461,569 of 23,589,774 parameters train, in 4 layers (conv5_block3_1_conv to logit)
         """
         if not learning_rate > 0:
             raise SettingsError(f"`learning_rate` must be above 0. Received: {learning_rate!r}.")

@@ -14,8 +14,8 @@ class PneumoniaResNet50(PneumoniaClassifier):
 
     A functional ``keras.Model`` over ``keras.applications.ResNet50``: 'caffe' preprocessing inside
     the graph, the backbone (frozen until ``fine_tune``), global average pooling, dropout, one
-    logit, sigmoid. Input: float32 or uint8 ``(batch, height, width, 3)``, RGB in [0, 255].
-    Output: float32 ``(batch, 1)`` in [0, 1].
+    logit, its division by a temperature, sigmoid. Input: float32 or uint8
+    ``(batch, height, width, 3)``, RGB in [0, 255]. Output: float32 ``(batch, 1)`` in [0, 1].
 
     Args:
         weights: ``"imagenet"`` (downloaded once by Keras), ``None`` (random), or the path of a

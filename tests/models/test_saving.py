@@ -13,6 +13,7 @@ from keras_pneumo.errors import OutputError, WeightsError
 @pytest.fixture(scope="module")
 def saved(untouched_model, tmp_path_factory):
     untouched_model.threshold = 0.375
+    untouched_model.temperature = 0.5
     untouched_model.metadata = {"data": {"name": "phantoms"}, "best_epoch": 3}
     return untouched_model.save_pretrained(tmp_path_factory.mktemp("saved") / "model")
 
@@ -42,6 +43,7 @@ def test_from_pretrained_gives_the_same_model_back(cls, saved, untouched_model, 
     model = cls.from_pretrained(saved)
     assert type(model) is PneumoniaResNet50
     assert model.threshold == 0.375
+    assert model.temperature == 0.5
     assert model.metadata == {"data": {"name": "phantoms"}, "best_epoch": 3}
     same_predictions(model, untouched_model, images)
 
