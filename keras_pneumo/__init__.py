@@ -12,9 +12,12 @@ if TYPE_CHECKING:
     from keras_pneumo.data.phantom import write_phantom_collection
     from keras_pneumo.data.pipeline import load_splits
     from keras_pneumo.evaluation.report import EvaluationReport
-    from keras_pneumo.inference import evaluate, open_model, predict_files
+    from keras_pneumo.inference import open_model, predict_files
+    from keras_pneumo.inspection.gradcam import explain
+    from keras_pneumo.inspection.shortcuts import measure_shortcuts
     from keras_pneumo.models.classifier import PneumoniaClassifier
     from keras_pneumo.models.resnet50 import PneumoniaResNet50
+    from keras_pneumo.reporting import evaluate
     from keras_pneumo.training.settings import TrainSettings
     from keras_pneumo.training.train import train
 
@@ -27,7 +30,9 @@ __all__ = [
     "TrainSettings",
     "audit",
     "evaluate",
+    "explain",
     "load_splits",
+    "measure_shortcuts",
     "open_model",
     "predict_files",
     "train",
@@ -40,8 +45,10 @@ _HOMES = {
     "PneumoniaResNet50": "models.resnet50",
     "TrainSettings": "training.settings",
     "audit": "data.audit",
-    "evaluate": "inference",
+    "evaluate": "reporting",
+    "explain": "inspection.gradcam",
     "load_splits": "data.pipeline",
+    "measure_shortcuts": "inspection.shortcuts",
     "open_model": "inference",
     "predict_files": "inference",
     "train": "training.train",

@@ -4,9 +4,10 @@ import json
 import logging
 import os
 import sys
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +15,13 @@ from keras_pneumo import __version__
 from keras_pneumo.errors import KerasPneumoError, OutputError
 from keras_pneumo.files import is_occupied
 
+if TYPE_CHECKING:
+    from keras_pneumo.inference import FilePrediction
+
 # Everything else is imported inside the commands: `--help` must not wait for tensorflow.
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ANY = click.Path(path_type=Path)
 
 
@@ -45,6 +50,12 @@ def main() -> None:
     logger.setLevel(logging.INFO)
     logger.handlers = [handler]
     logger.propagate = False
+
+
+def _require_free(output: Path, overwrite: bool) -> None:
+    # Said before the work, not after it.
+    if is_occupied(output) and not overwrite:
+        raise OutputError(f"{output} has contents. Choose another --output, or add --overwrite.")
 
 
 class _NumberOrName(click.ParamType):
@@ -94,7 +105,8 @@ def _weights(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 @click.option(
     "--threshold",
     metavar="POLICY",
-    help="youden, sensitivity=0.95, specificity=0.9, f_beta=2, fixed=0.5 [youden]",
+    help="youden, sensitivity=0.95, specificity=0.9, f_beta=2, cost_ratio=5, "
+    "cost_ratio=5@prevalence=0.1, fixed=0.5 [youden]",
 )
 @click.option(
     "--evaluate-on",
@@ -155,26 +167,28 @@ def train(
     help="Folder for metrics.json, predictions.csv, pictures and report.html.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the report in the folder.")
+@click.option("--prevalence", type=float, help="Also say what a call is worth at this one.")
 @click.option("--config", help="Config of the TFDS builder [the one of the training]")
 @click.option("--prepared-dir", type=_FOLDER, help="Where TFDS keeps the prepared data.")
 def evaluate(
     model: Path,
     data_dir: Path,
     split: tuple[str, ...],
-    config: str | None,
     output: Path,
     overwrite: bool,
+    prevalence: float | None,
+    config: str | None,
     prepared_dir: Path | None,
 ) -> None:
     """Evaluate MODEL on DATA_DIR, at the threshold stored with the model.
 
     MODEL is the folder of a run, a folder of a saved model, or a .keras file.
     """
-    from keras_pneumo.inference import evaluate, open_model, splits_for
+    from keras_pneumo.data.audit import audit
+    from keras_pneumo.inference import open_model, splits_for
+    from keras_pneumo.reporting import evaluate
 
-    # Said before the work, not after it.
-    if is_occupied(output) and not overwrite:
-        raise OutputError(f"{output} has contents. Choose another --output, or add --overwrite.")
+    _require_free(output, overwrite)
     loaded = open_model(model)
     splits = splits_for(loaded, data_dir, config=config, prepared_dir=prepared_dir)
     report = evaluate(
@@ -183,10 +197,106 @@ def evaluate(
         split,
         name=f"{type(loaded).__name__} of {model.resolve().name}",
         data=f"{data_dir.resolve().name} ({splits.config})",
+        prevalence=prevalence,
+        data_audit=audit(data_dir, progress=True),
     )
     report.save(output, overwrite=overwrite)
     click.echo(f"\n{report}\n")
     click.echo(f"Report: {output / 'report.html'}")
+
+
+@main.command()
+@click.argument("model", type=_ANY)
+@click.argument("data_dir", type=_FOLDER)
+@click.option("--split", default="validation", show_default=True, help="train, validation or test.")
+@click.option("--images", type=int, help="At most so many, whole patients [all]")
+@click.option(
+    "--report", type=_FOLDER, help="Report to add the result to [that of the run, if MODEL is one]"
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of choice and resamples.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--config", help="Config of the TFDS builder [the one of the training]")
+@click.option("--prepared-dir", type=_FOLDER, help="Where TFDS keeps the prepared data.")
+def shortcuts(
+    model: Path,
+    data_dir: Path,
+    split: str,
+    images: int | None,
+    report: Path | None,
+    seed: int,
+    as_json: bool,
+    config: str | None,
+    prepared_dir: Path | None,
+) -> None:
+    """Measure what MODEL leans on, on a split of DATA_DIR.
+
+    Predicts the split again with its border black, its centre black, its contrast changed and so
+    on, and says how much worse each makes the model.
+    """
+    from keras_pneumo.evaluation.report import EvaluationReport
+    from keras_pneumo.inference import open_model, splits_for
+    from keras_pneumo.inspection.shortcuts import measure_shortcuts
+
+    if report is None and (model / "evaluation" / "metrics.json").exists():
+        report = model / "evaluation"
+    # Opened before the long work, so that a wrong folder is said at once.
+    opened = EvaluationReport.load(report) if report else None
+    loaded = open_model(model)
+    splits = splits_for(loaded, data_dir, config=config, prepared_dir=prepared_dir)
+    found = measure_shortcuts(loaded, splits, split, images=images, seed=seed)
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else f"\n{found.to_text()}")
+    if report and opened:
+        replace(opened, shortcuts=found.to_dict()).save(report, overwrite=True)
+        click.echo(f"\nAdded to {report / 'report.html'}", err=as_json)
+
+
+@main.command()
+@click.argument("model", type=_ANY)
+@click.argument("images", metavar="IMAGE...", type=_ANY, nargs=-1, required=True)
+@click.option("--output", required=True, type=_FOLDER, help="Folder for a picture of each image.")
+@click.option("--overwrite", is_flag=True, help="Replace the pictures in the folder.")
+def explain(model: Path, images: tuple[Path, ...], output: Path, overwrite: bool) -> None:
+    """Draw where in image files MODEL sees PNEUMONIA (Grad-CAM).
+
+    An unreadable file is reported on its line, the others are drawn, and the exit code is 1.
+    """
+    from keras_pneumo.inference import open_model
+    from keras_pneumo.inspection.explain_files import explain_files
+
+    _require_free(output, overwrite)
+    loaded = open_model(model)
+    found = explain_files(loaded, images, output, overwrite=overwrite)
+    _print_predictions(found, loaded.threshold)
+    click.echo(f"\nPictures: {output}")
+    _exit_1_on_errors(found)
+
+
+@main.command("compare-predictions")
+@click.argument("a", type=_FILE)
+@click.argument("b", type=_FILE)
+@click.option("--split", default="test", show_default=True, help="Split to compare on.")
+@click.option(
+    "--threshold",
+    type=float,
+    nargs=2,
+    metavar="A B",
+    help="Thresholds of both [those of the reports that the files are in]",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the resamples.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def compare_predictions(
+    a: Path,
+    b: Path,
+    split: str,
+    threshold: tuple[float, float] | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Compare two models on the same images: A and B are predictions.csv of their reports."""
+    from keras_pneumo.evaluation.comparison import compare_files
+
+    found = compare_files(a, b, split, threshold, seed=seed)
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else found.to_text())
 
 
 @main.command()
@@ -205,12 +315,20 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
     else:
-        click.echo(f"{'probability':>11}  {'label':<9}  file   (threshold {loaded.threshold:.4g})")
-        for one in found:
-            if one.error:
-                click.echo(f"{'-':>11}  {'error':<9}  {one.file}   {one.error}")
-            else:
-                click.echo(f"{one.probability:>11.4f}  {one.label:<9}  {one.file}")
+        _print_predictions(found, loaded.threshold)
+    _exit_1_on_errors(found)
+
+
+def _print_predictions(found: "Sequence[FilePrediction]", threshold: float) -> None:
+    click.echo(f"{'probability':>11}  {'label':<9}  file   (threshold {threshold:.4g})")
+    for one in found:
+        if one.error:
+            click.echo(f"{'-':>11}  {'error':<9}  {one.file}   {one.error}")
+        else:
+            click.echo(f"{one.probability:>11.4f}  {one.label:<9}  {one.file}")
+
+
+def _exit_1_on_errors(found: "Sequence[FilePrediction]") -> None:
     if any(one.error for one in found):
         sys.exit(1)
 

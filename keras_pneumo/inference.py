@@ -1,7 +1,7 @@
-"""A model and the splits of a collection become predictions and a report."""
+"""A model and the splits of a collection become predictions."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import numpy as np
 from keras_pneumo import image
 from keras_pneumo.data.pipeline import Splits, load_splits
 from keras_pneumo.errors import ImageError, WeightsError
+from keras_pneumo.evaluation.calibration import fit_temperature
+from keras_pneumo.evaluation.operating_points import threshold_interval
+from keras_pneumo.evaluation.policies import ThresholdPolicy
 from keras_pneumo.evaluation.predictions import Predictions
-from keras_pneumo.evaluation.report import EvaluationReport
-from keras_pneumo.evaluation.thresholds import Threshold
+from keras_pneumo.evaluation.thresholds import Threshold, choose_threshold
 from keras_pneumo.models.classifier import LABELS, METADATA_FILE, PneumoniaClassifier
 from keras_pneumo.models.resnet50 import PneumoniaResNet50  # noqa: F401, so that it can be loaded
 
@@ -172,42 +174,67 @@ def predict_split(
     )
 
 
-def evaluate(
+def calibrate(
     model: PneumoniaClassifier,
     splits: Splits,
-    split: str | Sequence[str] = "test",
+    policy: str | ThresholdPolicy = "youden",
     *,
-    name: str | None = None,
-    data: str | None = None,
+    split: str = "validation",
+    seed: int = 0,
     verbose: Any = "auto",
-) -> EvaluationReport:
-    """Evaluate a model at its own threshold.
+) -> Predictions:
+    """Fit the model's temperature, then choose its threshold, both on one split.
+
+    The split must have had no part in fitting the weights, and must not be the one that the model
+    is judged by. What was found is recorded in ``model.metadata`` as "calibration" and
+    "threshold", and saved with the model.
 
     Args:
-        model: The model; its ``threshold`` and where that comes from go into the report.
+        model: The model; its ``temperature``, ``threshold`` and ``metadata`` are set.
         splits: The collection, at the model's image size.
-        split: One or more names of splits.
-        name: What the report calls the model; its name by default.
-        data: What the report calls the collection; the config's name by default.
+        policy: How the threshold is chosen, see ``ThresholdPolicy``.
+        split: Name of the split.
+        seed: Of the resamples for the threshold's interval.
         verbose: As for ``keras.Model.predict``.
 
     Returns:
-        The report: ``print`` it, or ``save`` it with its figures.
+        The predictions of the calibrated model for the split.
+
+    Raises:
+        SettingsError: There is no such split, or no such policy.
+        PredictionsError: The split has one class only.
 
     Examples:
         ```python
-        splits = load_splits("chest_xray")
-        report = evaluate(PneumoniaResNet50.from_pretrained("runs/first/model"), splits)
-        report.save("evaluation")
+        model = open_model("runs/first")
+        calibrate(model, splits_for(model, "chest_xray"), "sensitivity=0.95")
+        model.save_pretrained("runs/first_sensitive")
         ```
     """
-    names = [split] if isinstance(split, str) else list(split)
-    return EvaluationReport(
-        model=name or model.name,
-        threshold=operating_threshold(model),
-        predictions={one: predict_split(model, splits, one, verbose) for one in names},
-        data=data or splits.config,
+    raw = predict_split(model, splits, split, verbose)
+    fitted = fit_temperature(raw.y_true, raw.y_score)
+    # What is fitted comes on top of the temperature that made these scores.
+    model.temperature *= fitted.value
+    found = predict_split(model, splits, split, verbose)
+    threshold = replace(
+        choose_threshold(found.y_true, found.y_score, policy, chosen_on=split),
+        interval=threshold_interval(
+            found.y_true, found.y_score, policy, found.patient_id, seed=seed
+        ),
     )
+    model.threshold = threshold.value
+    model.metadata = {
+        **model.metadata,
+        "threshold": threshold.to_dict(),
+        "calibration": {
+            "temperature": model.temperature,
+            "fitted_on": split,
+            "log_loss_before": fitted.log_loss_before,
+            "log_loss_after": fitted.log_loss_after,
+            "reason": fitted.reason,
+        },
+    }
+    return found
 
 
 def operating_threshold(model: PneumoniaClassifier) -> Threshold:

@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
-from keras_pneumo import TrainSettings
+from keras_pneumo import EvaluationReport, TrainSettings
 from keras_pneumo.cli import main
 
 
@@ -121,6 +122,44 @@ def test_predict_prints_a_line_per_file_and_its_exit_code_tells_of_errors(
     assert found["threshold"] == finished_run.model.threshold
 
 
+def test_explain_draws_a_picture_per_file(run, finished_run, phantoms, tmp_path):
+    good = next((phantoms / "test" / "PNEUMONIA").iterdir())
+    (tmp_path / "bad.jpeg").write_bytes(b"no image")
+    output = tmp_path / "explained"
+    arguments = ("explain", finished_run.directory, good, tmp_path / "bad.jpeg", "--output", output)
+    result = run(*arguments, expect=1)
+    assert "bad.jpeg" in result.output
+    assert {path.name for path in output.iterdir()} == {"explanations.json", f"{good.stem}.png"}
+    assert "--overwrite" in run(*arguments, expect=1).output
+
+
+def test_shortcuts_go_into_the_report_of_the_run(
+    run, finished_run, phantoms, prepared_dir, tmp_path
+):
+    copy = tmp_path / "run"
+    shutil.copytree(finished_run.directory, copy)
+    result = run(
+        *("shortcuts", copy, phantoms, "--split", "test", "--images", 16, "--json"),
+        *("--prepared-dir", prepared_dir),
+    )
+    printed = json.loads(result.stdout)
+    assert printed["images"] == 16
+    report = EvaluationReport.load(copy / "evaluation")
+    assert report.metrics()["shortcuts"] == printed
+    assert (copy / "evaluation" / "shortcuts.png").exists()
+    before, after = finished_run.report.metrics(), report.metrics()
+    assert after["splits"] == before["splits"]
+    assert set(after["pictures"]) >= set(before["pictures"])
+
+
+def test_predictions_are_compared(run, finished_run):
+    file = finished_run.directory / "evaluation" / "predictions.csv"
+    result = run("compare-predictions", file, file, "--split", "validation")
+    assert "no difference" in result.output
+    result = run("compare-predictions", file, file, "--threshold", 0.1, 0.9, "--json")
+    assert json.loads(result.stdout)["models"]["b"]["threshold"] == 0.9
+
+
 def test_audit_prints_a_table_or_json_and_draws(run, phantoms, tmp_path):
     assert "PNEUMONIA" in run("data", "audit", phantoms).output
     result = run("data", "audit", phantoms, "--json", "--output", tmp_path / "audit")
@@ -139,6 +178,8 @@ def test_phantoms_are_drawn(run, tmp_path):
         ("train", "nowhere", "--output", "run"),
         ("evaluate", "nowhere", "nowhere"),
         ("predict", "nowhere", "image.jpeg"),
+        ("explain", "nowhere", "image.jpeg", "--output", "explained"),
+        ("shortcuts", "nowhere", "nowhere"),
         ("data", "audit", "nowhere"),
     ],
 )

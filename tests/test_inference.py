@@ -5,13 +5,13 @@ import pytest
 from keras_pneumo import (
     PneumoniaClassifier,
     PneumoniaResNet50,
-    evaluate,
     load_splits,
     open_model,
     predict_files,
 )
 from keras_pneumo.errors import WeightsError
-from keras_pneumo.inference import splits_for
+from keras_pneumo.evaluation.calibration import fit_temperature
+from keras_pneumo.inference import calibrate, predict_split, splits_for
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,20 @@ def test_what_is_no_model_of_ours_is_refused(tmp_path):
         open_model(tmp_path / "other.keras")
 
 
-def test_evaluation_repeats_that_of_the_training(finished_run, splits):
-    report = evaluate(finished_run.model, splits, ["validation", "test"], verbose=0)
-    for name, expected in finished_run.report.predictions.items():
-        found = report.predictions[name]
-        np.testing.assert_array_equal(found.filename, expected.filename)
-        np.testing.assert_allclose(found.y_score, expected.y_score, atol=1e-5)
-    assert report.threshold == finished_run.report.threshold
+def test_calibration_leaves_nothing_to_gain_and_is_recorded(finished_run, splits):
+    model = PneumoniaResNet50.from_pretrained(finished_run.directory / "model")
+    model.temperature = 4.0
+    before = predict_split(model, splits, "validation", verbose=0)
+    found = calibrate(model, splits, "sensitivity=0.9", verbose=0)
+    assert fit_temperature(found.y_true, found.y_score).value == pytest.approx(1, abs=1e-3)
+    np.testing.assert_array_equal(np.argsort(found.y_score), np.argsort(before.y_score))
+    recorded = model.metadata
+    assert recorded["calibration"]["temperature"] == model.temperature
+    assert recorded["calibration"]["log_loss_after"] < recorded["calibration"]["log_loss_before"]
+    assert recorded["threshold"]["value"] == model.threshold
+    low, high = recorded["threshold"]["interval"]
+    assert low <= model.threshold <= high
+    assert np.mean(found.y_score[found.y_true == 1] >= model.threshold) >= 0.9
 
 
 def test_a_model_sees_the_splits_it_was_trained_with(finished_run, phantoms, prepared_dir):
@@ -59,17 +66,6 @@ def test_a_model_sees_the_splits_it_was_trained_with(finished_run, phantoms, pre
     np.testing.assert_array_equal(
         found.examples("validation").filename, expected.examples("validation").filename
     )
-
-
-def test_a_threshold_without_an_origin_is_reported_as_fixed(untouched, splits):
-    untouched.threshold = 0.25
-    report = evaluate(untouched, splits, verbose=0)
-    assert str(report.threshold) == "0.25 (fixed=0.25)"
-
-
-@pytest.fixture
-def untouched():
-    return PneumoniaResNet50(weights=None, image_size=(32, 32))
 
 
 def test_one_unreadable_file_stops_nothing(finished_run, phantoms, tmp_path):

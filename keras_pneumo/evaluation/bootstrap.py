@@ -151,7 +151,7 @@ def bootstrap_metrics(
     def metrics_of(weights: _Array) -> dict[str, _Array]:
         return replicate_metrics(labels, scores, threshold, weights, wanted, prevalence)
 
-    values = binary_metrics(labels, scores, threshold, prevalence)
+    values = binary_metrics(labels, scores, threshold, prevalence, wanted)
     undefined = undefined_reasons(labels, scores, threshold, prevalence)
     drawn = _joined(map(metrics_of, _drawn(patient, resamples, seed)))
     left_out = _joined(map(metrics_of, _left_out(patient))) if method == "bca" else {}
@@ -236,7 +236,7 @@ def bootstrap_difference(
         a, b = (replicate_metrics(*model, weights, wanted) for model in models.values())
         return {name: b[name] - a[name] for name in wanted}
 
-    a, b = (binary_metrics(*model) for model in models.values())
+    a, b = (binary_metrics(*model, names=wanted) for model in models.values())
     undefined = {name: undefined_reasons(*model) for name, model in models.items()}
     drawn = _joined(map(differences, _drawn(patient, resamples, seed)))
     found = {}

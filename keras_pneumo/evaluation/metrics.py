@@ -115,7 +115,11 @@ def confusion_counts(y_true: ArrayLike, y_score: ArrayLike, threshold: float) ->
 
 
 def binary_metrics(
-    y_true: ArrayLike, y_score: ArrayLike, threshold: float, prevalence: float | None = None
+    y_true: ArrayLike,
+    y_score: ArrayLike,
+    threshold: float,
+    prevalence: float | None = None,
+    names: Iterable[str] | None = None,
 ) -> dict[str, float]:
     """Compute the metrics of a report; PNEUMONIA is the positive class.
 
@@ -155,13 +159,16 @@ def binary_metrics(
             ``METRICS`` do not depend on it.
         prevalence: The share of PNEUMONIA, in (0, 1), where the model is to be used; None leaves
             the two predictive values out.
+        names: The metrics to compute; None for all.
 
     Returns:
-        The metrics in the order of ``METRICS``, then the predictive values.
+        The metrics in the order of ``names``, by default that of ``METRICS`` and then the
+        predictive values.
 
     Raises:
         PredictionsError: The labels or scores are not what they have to be.
-        SettingsError: The threshold is not in [0, 1], or the prevalence not in (0, 1).
+        SettingsError: The threshold is not in [0, 1], the prevalence not in (0, 1), or a name
+            unknown.
 
     References:
         C. J. van Rijsbergen, Information Retrieval, 2nd ed. (1979), chapter 7.
@@ -181,6 +188,7 @@ def binary_metrics(
         2.0
     """
     labels, scores = labels_and_scores(y_true, y_score)
+    wanted = require_metrics(names, prevalence)
     called = predicted_labels(scores, threshold)
     by_class = skl.precision_recall_fscore_support(
         labels, called, labels=[0, 1], zero_division=np.nan
@@ -206,15 +214,11 @@ def binary_metrics(
         "expected_calibration_error": lambda: expected_calibration_error(labels, scores),
         "adaptive_calibration_error": lambda: adaptive_calibration_error(labels, scores),
     }
-    undefined = undefined_reasons(labels, scores, threshold)
-    found = {
-        name: math.nan if name in undefined else float(formula())
-        for name, formula in formulas.items()
-    }
     if prevalence is not None:
-        values = predictive_values(found["recall"], found["specificity"], prevalence)
-        found |= dict(zip(PREDICTIVE_VALUES, values, strict=True))
-    return found
+        ppv, npv_there = predictive_values(recall, specificity, prevalence)
+        formulas |= {"ppv_at_prevalence": lambda: ppv, "npv_at_prevalence": lambda: npv_there}
+    undefined = undefined_reasons(labels, scores, threshold, prevalence)
+    return {name: math.nan if name in undefined else float(formulas[name]()) for name in wanted}
 
 
 def undefined_reasons(

@@ -1,136 +1,101 @@
-"""The page that shows a report to people."""
+"""The page that shows a report to people: one HTML file, no script, nothing from the network."""
 
+import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any
 
 import jinja2
 
+from keras_pneumo.evaluation import report_tables, sentences, wording
+from keras_pneumo.evaluation.captions import alternative, guide
+from keras_pneumo.evaluation.report_pictures import DRAWN, Picture
 from keras_pneumo.evaluation.thresholds import Threshold
 
-DISCLAIMER = "For research and teaching. Not a medical device."
-
-_METRICS = {
-    "accuracy": ("Accuracy", "Share of all images that are called right."),
-    "precision": ("Precision", "Share of PNEUMONIA among the images called PNEUMONIA."),
-    "recall": ("Recall", "Sensitivity: share of the PNEUMONIA images that are found."),
-    "specificity": ("Specificity", "Share of the NORMAL images that are called NORMAL."),
-    "f1": ("F1", "Harmonic mean of precision and recall."),
-    "balanced_accuracy": ("Balanced accuracy", "Mean of recall and specificity; 0.5 is chance."),
-    "roc_auc": (
-        "ROC AUC",
-        "How often a PNEUMONIA image scores higher than a NORMAL one, whatever the threshold; 0.5 "
-        "is chance.",
-    ),
-    "average_precision": (
-        "Average precision",
-        "Mean precision over all recalls, whatever the threshold; the share of PNEUMONIA is "
-        "chance.",
-    ),
-}
-_COUNTS = {
-    "images": "Images",
-    "patients": "Patients",
-    "normal": "NORMAL images",
-    "pneumonia": "PNEUMONIA images",
-    "tn": "True negatives: NORMAL called NORMAL",
-    "fp": "False positives: NORMAL called PNEUMONIA",
-    "fn": "False negatives: PNEUMONIA called NORMAL",
-    "tp": "True positives: PNEUMONIA called PNEUMONIA",
-}
-_GUIDES = {
-    "roc": "Each point of a line is one threshold. Further up, more of the pneumonia is found; "
-    "further right, more NORMAL images are called PNEUMONIA. A perfect model touches the upper "
-    "left corner. The dots are where the threshold of this report puts each split: where they lie "
-    "far apart, the threshold does not carry over from one split to the other.",
-    "precision_recall": "Further right, more of the pneumonia is found; further up, a call of "
-    "PNEUMONIA can be trusted more. Precision depends on how common pneumonia is in a split (the "
-    "dotted line), so keep that in mind when you compare splits or studies.",
-    "confusion_matrix": "Each row is what the images are, each column what they are called; the "
-    "percentages of a row add up to 100. Upper right: NORMAL images called PNEUMONIA. Lower left: "
-    "pneumonia that is missed.",
-    "scores": "A good model keeps blue on the left, red on the right, and the threshold (dashed) "
-    "between them. Where a colour moves from one split to the next, the images differ in kind, and "
-    "the threshold may be wrong for them. The scale is logarithmic: short bars are few images.",
-    "training_curves": "Training (dashed) and validation (solid) over the epochs. Where the solid "
-    "line turns while the dashed one goes on, the model learns the training images by heart. The "
-    "red dot is the epoch with the highest validation AUC.",
-}
-# What a picture shows of one split, for those who do not see it.
-_ALTS = {
-    "roc": "{name}: area under the curve {roc_auc}, operating point at sensitivity {recall} and "
-    "specificity {specificity}",
-    "precision_recall": "{name}: average precision {average_precision}, operating point at "
-    "precision {precision} and recall {recall}",
-    "confusion_matrix": "{name}: {tn} of {normal} NORMAL and {tp} of {pneumonia} PNEUMONIA images "
-    "are called right",
-    "scores": "{name}: scores of {normal} NORMAL and {pneumonia} PNEUMONIA images",
-}
+_PACKAGE = "keras_pneumo.evaluation"
+_TRAINING_CURVES = "training_curves"
+# Figures have 144 pixels an inch; at 100 their letters are as large as those of the page.
+_SCALE = 100 / 144
 
 
-class Picture(NamedTuple):
-    """A picture on the page.
-
-    Attributes:
-        name: Its file name without the suffix; also finds its reading guide.
-        title: Its heading.
-        png: Its content.
-    """
-
-    name: str
-    title: str
-    png: bytes
-
-
-def render_page(
-    numbers: Mapping[str, Any], threshold: Threshold, pictures: Sequence[Picture]
-) -> str:
-    """Render one HTML page that holds everything it shows: no script, nothing from the network.
+def render_page(numbers: Mapping[str, Any], pictures: Sequence[Picture]) -> str:
+    """Render one HTML page that holds everything it shows.
 
     Args:
-        numbers: What ``metrics`` returned.
-        threshold: The operating point.
-        pictures: The pictures in their order.
+        numbers: What ``EvaluationReport.metrics`` returns.
+        pictures: The pictures, those that the report draws and others.
 
     Returns:
         The page.
     """
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_unbroken,
     )
-    source = resources.files("keras_pneumo.evaluation").joinpath("report.html.jinja")
-    return environment.from_string(source.read_text(encoding="utf-8")).render(
+    return environment.get_template("report.html.jinja").render(
         numbers=numbers,
-        threshold=threshold,
-        metrics=_METRICS,
-        counts=_COUNTS,
-        disclaimer=DISCLAIMER,
-        pictures=[
-            {
-                "name": picture.name,
-                "title": picture.title,
-                "guide": _GUIDES.get(picture.name, ""),
-                "alt": _alt(picture, numbers["splits"]),
-                "base64": b64encode(picture.png).decode("ascii"),
-            }
-            for picture in pictures
+        threshold=Threshold.from_dict(numbers["threshold"]),
+        words=wording,
+        say=sentences,
+        tables=report_tables,
+        drawn={one.name: _shown(one, numbers) for one in pictures if one.name in DRAWN},
+        curves=[_shown(one, numbers) for one in pictures if one.name == _TRAINING_CURVES],
+        examples=[
+            _shown(one, numbers)
+            for one in pictures
+            if one.name not in DRAWN and one.name != _TRAINING_CURVES
         ],
+        sections=_sections(numbers, [one.name for one in pictures]),
     )
 
 
-def _alt(picture: Picture, splits: Mapping[str, Any]) -> str:
-    if picture.name not in _ALTS:
-        return picture.title
-    described = (
-        _ALTS[picture.name].format(
-            name=name,
-            **split["counts"],
-            **{
-                key: "undefined" if value is None else f"{value:.3f}"
-                for key, value in split["metrics"].items()
-            },
-        )
-        for name, split in splits.items()
+def _source(name: str) -> str:
+    return resources.files(_PACKAGE).joinpath(name).read_text(encoding="utf-8")
+
+
+def _unbroken(value: Any) -> Any:
+    """Keep a line from being broken inside an interval or before a percent sign."""
+    if not isinstance(value, str) or hasattr(value, "__html__"):
+        return value
+    return re.sub(
+        r"(?<=\d) (?=%)|(?<=\d) (?=to [−\d])|(?<=\d to) (?=[−\d])", "\N{NO-BREAK SPACE}", value
     )
-    return f"{picture.title}. {'. '.join(described)}."
+
+
+def _sections(numbers: Mapping[str, Any], pictures: Sequence[str]) -> dict[str, str]:
+    """The titles of the sections for which there is something to show, by their anchors."""
+    prevalence = numbers["prevalence"]
+    sections = {
+        "summary": "Summary",
+        "threshold": "Threshold",
+        "metrics": "Metrics",
+        "errors": "Right and wrong calls",
+        "curves": "All thresholds",
+        "scores": "Scores",
+        "operating-points": "Other thresholds" if numbers["operating_points"] else "",
+        "calibration": "Calibration",
+        "decision": "Decision curve",
+        "prevalence": f"At a prevalence of {wording.percent(prevalence)}" if prevalence else "",
+        "shortcuts": "Shortcut audit" if numbers["shortcuts"] else "",
+        "examples": "Single images" if {*pictures} - {*DRAWN, _TRAINING_CURVES} else "",
+        "training": "Training" if numbers["recipe"] or _TRAINING_CURVES in pictures else "",
+        "data": "Data" if numbers["data_audit"] else "",
+        "methods": "Methods",
+    }
+    return {anchor: title for anchor, title in sections.items() if title}
+
+
+def _shown(picture: Picture, numbers: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": picture.name,
+        "title": picture.title,
+        "guide": guide(picture.name),
+        "size": [round(pixels * _SCALE) for pixels in picture.size],
+        "alt": alternative(picture.name, picture.title, numbers),
+        "base64": b64encode(picture.png).decode("ascii"),
+    }

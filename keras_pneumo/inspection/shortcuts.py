@@ -24,7 +24,7 @@ from keras_pneumo.evaluation.bootstrap import (
 )
 from keras_pneumo.evaluation.metrics import predicted_labels
 from keras_pneumo.inspection.alterations import ALTERATIONS, Images, central_field
-from keras_pneumo.inspection.gradcam import explain
+from keras_pneumo.inspection.gradcam import explainer
 from keras_pneumo.inspection.probes import draw_probes
 from keras_pneumo.inspection.shortcut_audit import (
     AlteredMetrics,
@@ -185,13 +185,14 @@ def _go_through(
     }
     scores: dict[str, list[Array]] = {name: [] for name in ways}
     outside = []
+    explain = explainer(model)
     bar = {"disable": None if verbose else True, "unit": " images", "desc": "Measuring"}
     with tqdm(total=total * (len(ways) + 1), **bar) as progress:
         for images in batches:
             for name, alter in ways.items():
                 scores[name].append(_probabilities(model, alter(images)))
                 progress.update(len(images))
-            outside.append(_share_outside(explain(model, images, _BATCH).heatmap))
+            outside.append(_share_outside(explain(images, _BATCH).heatmap))
             progress.update(len(images))
     return {name: np.concatenate(found) for name, found in scores.items()}, np.concatenate(outside)
 

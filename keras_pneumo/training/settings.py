@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from keras_pneumo.errors import SettingsError
-from keras_pneumo.evaluation.thresholds import ThresholdPolicy
+from keras_pneumo.evaluation.policies import ThresholdPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class TrainSettings:
             weights; otherwise its ImageNet statistics are better than those of small batches.
         patience: Epochs without a better validation AUC after which a phase ends.
         threshold: Policy that chooses the operating threshold on the validation split:
-            ``"youden"``, ``"sensitivity=0.95"``, ``"specificity=0.9"``, ``"f_beta=2"`` or
-            ``"fixed=0.5"``.
+            ``"youden"``, ``"sensitivity=0.95"``, ``"specificity=0.9"``, ``"f_beta=2"``,
+            ``"cost_ratio=5"``, ``"cost_ratio=5@prevalence=0.1"`` or ``"fixed=0.5"``.
         evaluate_on: Splits of the final report. Leave ``"test"`` out while you still choose
             settings: what was chosen on it cannot be judged by it.
         seed: Of initial weights, dropout, order and augmentation.

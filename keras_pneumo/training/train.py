@@ -8,17 +8,18 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_pneumo.data.audit import audit
 from keras_pneumo.data.layout import fingerprint, read_collection
 from keras_pneumo.data.pipeline import Splits, load_splits
 from keras_pneumo.errors import OutputError, SettingsError
 from keras_pneumo.evaluation.plots import plot_training_curves
-from keras_pneumo.evaluation.predictions import Predictions, read_csv
 from keras_pneumo.evaluation.report import EvaluationReport
-from keras_pneumo.evaluation.thresholds import choose_threshold
+from keras_pneumo.evaluation.style import as_png
 from keras_pneumo.files import is_occupied, replacing
-from keras_pneumo.inference import operating_threshold, predict_split
+from keras_pneumo.inference import calibrate, predict_split
 from keras_pneumo.models.classifier import PneumoniaClassifier
 from keras_pneumo.models.resnet50 import PneumoniaResNet50
+from keras_pneumo.reporting import report_on
 from keras_pneumo.training.phases import train_phases
 from keras_pneumo.training.run_directory import RunDirectory, RunState
 from keras_pneumo.training.settings import TrainSettings
@@ -53,10 +54,11 @@ def train(
     prepared_dir: str | Path | None = None,
     verbose: Any = "auto",
 ) -> TrainedRun:
-    """Train a PneumoniaResNet50 in two phases, choose its threshold, evaluate and save it.
+    """Train a PneumoniaResNet50 in two phases, calibrate, evaluate and save it.
 
-    The best epoch by validation AUC is kept. The threshold is chosen on the validation split. The
-    same seed gives the same batches in the same order, also across an interruption.
+    The best epoch by validation AUC is kept. Its temperature and its threshold come from the
+    validation split. The same seed gives the same batches in the same order, also across an
+    interruption.
 
     Args:
         data_dir: A folder of chest X-rays, see ``load_splits``.
@@ -131,7 +133,7 @@ def train(
     # Only now, so that a setting that is wrong leaves no run behind.
     run = run or RunDirectory.create(output, settings, data, overwrite)
     state = train_phases(model, splits, run, verbose)
-    return _conclude(model, splits, run, state, verbose)
+    return _conclude(model, splits, data_dir, run, state, verbose)
 
 
 def _reopen(
@@ -157,32 +159,39 @@ def _reopen(
 
 
 def _conclude(
-    model: PneumoniaClassifier, splits: Splits, run: RunDirectory, state: RunState, verbose: Any
+    model: PneumoniaClassifier,
+    splits: Splits,
+    data_dir: str | Path,
+    run: RunDirectory,
+    state: RunState,
+    verbose: Any,
 ) -> TrainedRun:
     settings = run.settings
-    validation = predict_split(model, splits, "validation", verbose)
-    threshold = choose_threshold(
-        validation.y_true, validation.y_score, settings.threshold, chosen_on="validation"
-    )
-    model.threshold = threshold.value
-    model.metadata = _metadata(splits, run, state, threshold.to_dict())
+    model.metadata = _metadata(splits, run, state)
+    validation = calibrate(model, splits, settings.threshold, seed=settings.seed, verbose=verbose)
     model.save_pretrained(run.model, overwrite=True)
     predictions = {
         split: validation if split == "validation" else predict_split(model, splits, split, verbose)
         for split in settings.evaluate_on
     }
-    report = _report(run, model, predictions)
     curves = plot_training_curves(state.columns())
     with replacing(run.curves) as temporary:
         curves.savefig(temporary)
-    report.save(run.evaluation, overwrite=True, figures={"Training curves": curves})
+    report = report_on(
+        model,
+        splits,
+        predictions,
+        name=f"{type(model).__name__} of {run.path.name}",
+        data=f"{run.data['name']} ({splits.config})",
+        data_audit=audit(data_dir, progress=True),
+        pictures={"Training curves": as_png(curves)},
+    )
+    report.save(run.evaluation, overwrite=True)
     run.finish()
     return TrainedRun(run.path, model, report, state.columns())
 
 
-def _metadata(
-    splits: Splits, run: RunDirectory, state: RunState, threshold: dict[str, Any]
-) -> dict[str, Any]:
+def _metadata(splits: Splits, run: RunDirectory, state: RunState) -> dict[str, Any]:
     settings = run.settings.to_dict()
     if settings["weights"] not in (None, "imagenet"):
         settings["weights"] = Path(settings["weights"]).name  # a path says more than it should
@@ -192,7 +201,6 @@ def _metadata(
         counts[name] = {"normal": normal, "pneumonia": pneumonia}
     best = state.best
     return {
-        "threshold": threshold,
         "data": {
             **run.data,
             "config": splits.config,
@@ -207,16 +215,4 @@ def _metadata(
 
 def _finished(run: RunDirectory) -> TrainedRun:
     model = PneumoniaResNet50.from_pretrained(run.model)
-    report = _report(run, model, read_csv(run.evaluation / "predictions.csv"))
-    return TrainedRun(run.path, model, report, run.state.columns())
-
-
-def _report(
-    run: RunDirectory, model: PneumoniaClassifier, predictions: dict[str, Predictions]
-) -> EvaluationReport:
-    return EvaluationReport(
-        model=f"{type(model).__name__} of {run.path.name}",
-        threshold=operating_threshold(model),
-        predictions=predictions,
-        data=f"{run.data['name']} ({model.metadata['data']['config']})",
-    )
+    return TrainedRun(run.path, model, EvaluationReport.load(run.evaluation), run.state.columns())

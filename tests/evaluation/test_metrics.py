@@ -302,3 +302,13 @@ def test_plain_arrays_are_checked_like_predictions():
         binary_metrics([0, 1, 1], [0.1, 0.9], 0.5)
     with pytest.raises(PredictionsError, match="position 0"):
         confusion_counts([-1, 1], [0.1, 0.9], 0.5)
+
+
+def test_only_the_metrics_asked_for_are_computed():
+    given = [0, 0, 1, 1], [0.1, 0.7, 0.6, 0.9], 0.5
+    everything = binary_metrics(*given, prevalence=0.1)
+    names = ("npv_at_prevalence", "roc_auc")
+    found = binary_metrics(*given, prevalence=0.1, names=names)
+    assert found == {name: everything[name] for name in names}
+    with pytest.raises(SettingsError, match="'auc'"):
+        binary_metrics(*given, names=["auc"])

@@ -1,8 +1,4 @@
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -276,38 +272,3 @@ def test_a_model_that_cannot_be_explained_is_refused(images, outputs, message):
 def test_images_that_do_not_fit_are_refused(shape, batch_size, message):
     with pytest.raises(SettingsError, match=message):
         explain(brightness_model(), np.zeros(shape), batch_size)
-
-
-ON_A_BACKEND = """
-import sys
-import keras, numpy as np
-from keras_pneumo.inspection.gradcam import explain
-
-folder = sys.argv[1]
-images = np.load(f"{folder}/images.npy")
-for name in ("average", "hidden"):
-    found = explain(keras.saving.load_model(f"{folder}/{name}.keras"), images)
-    np.savez(f"{folder}/{name}.npz", **found._asdict())
-assert "tensorflow" not in sys.modules
-"""
-
-
-@pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_other_backends_give_the_same_maps(backend, images, tmp_path):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed: pip install 'keras-pneumo[backends]'")
-    np.save(tmp_path / "images.npy", images)
-    expected = {}
-    for head in (average, hidden):
-        model = seeded(head=head)
-        model.save(tmp_path / f"{head.__name__}.keras")
-        expected[head.__name__] = explain(model, images)
-    subprocess.run(
-        [sys.executable, "-c", ON_A_BACKEND, str(tmp_path)],
-        env={**os.environ, "KERAS_BACKEND": backend},
-        check=True,
-    )
-    for name, wanted in expected.items():
-        with np.load(tmp_path / f"{name}.npz") as found:
-            for part, values in wanted._asdict().items():
-                np.testing.assert_allclose(found[part], values, atol=1e-5)

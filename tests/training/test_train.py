@@ -41,8 +41,13 @@ def test_a_run_holds_model_evaluation_and_curves(finished_run):
         "evaluation/precision_recall.png",
         "evaluation/confusion_matrix.png",
         "evaluation/scores.png",
+        "evaluation/reliability.png",
+        "evaluation/decision_curve.png",
         "evaluation/training_curves.png",
+        "evaluation/most_confident_predictions_validation.png",
+        "evaluation/most_confident_predictions_test.png",
         "evaluation/report.html",
+        "evaluation/report.md",
     }
     assert history["phase"] == ["head"] * 2 + ["fine_tune"] * 2
     assert history["epoch"] == [1, 2, 3, 4]
