@@ -8,11 +8,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from scipy.special import expit
 
 from keras_pneumo import image
 from keras_pneumo.data.pipeline import Splits, load_splits
 from keras_pneumo.errors import ImageError, WeightsError
-from keras_pneumo.evaluation.calibration import fit_temperature
+from keras_pneumo.evaluation.calibration import fit_temperature_to_logits
 from keras_pneumo.evaluation.operating_points import threshold_interval
 from keras_pneumo.evaluation.policies import ThresholdPolicy
 from keras_pneumo.evaluation.predictions import Predictions
@@ -211,11 +212,19 @@ def calibrate(
         model.save_pretrained("runs/first_sensitive")
         ```
     """
-    raw = predict_split(model, splits, split, verbose)
-    fitted = fit_temperature(raw.y_true, raw.y_score)
-    # What is fitted comes on top of the temperature that made these scores.
-    model.temperature *= fitted.value
-    found = predict_split(model, splits, split, verbose)
+    examples = splits.examples(split)
+    # Not the probabilities: float32 rounds those of an overconfident model to 1.
+    logits = keras.Model(model.input, model.get_layer("logit").output).predict(
+        splits.batches(split), verbose=verbose
+    )[:, 0]
+    fitted = fit_temperature_to_logits(examples.label, logits)
+    model.temperature = fitted.value
+    found = Predictions(
+        y_true=examples.label,
+        y_score=expit(logits / np.float32(fitted.value)),
+        patient_id=examples.patient_id,
+        filename=examples.filename,
+    )
     threshold = replace(
         choose_threshold(found.y_true, found.y_score, policy, chosen_on=split),
         interval=threshold_interval(

@@ -8,9 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
-from sklearn.metrics import log_loss
 
-from keras_pneumo.errors import SettingsError
+from keras_pneumo.errors import PredictionsError, SettingsError
 from keras_pneumo.evaluation.predictions import labels_and_scores
 
 # The temperatures of trained networks lie well inside.
@@ -40,27 +39,20 @@ class Temperature(NamedTuple):
 def fit_temperature(y_true: ArrayLike, y_score: ArrayLike) -> Temperature:
     """Find the temperature at which scores have the lowest log loss.
 
-    Fit on images that had no part in training the weights, such as a validation split. The log loss
-    is convex in 1 / T, so that there is one lowest point, where its slope crosses zero
-    (``scipy.optimize.brentq``). If that is not between 0.05 and 20, T is 1 and ``reason`` says why.
-
     A score of 0 or 1 has no finite logit. A float32 sigmoid rounds to 1 what is less than 2**-24
     away; scores are therefore first clipped to [2**-24, 1 - 2**-24], the same distance on both
-    sides so that both classes are treated alike. The log losses are those of the clipped scores.
+    sides so that both classes are treated alike. Where many scores are that extreme, fit on the
+    logits that they come from with ``fit_temperature_to_logits``, which does the rest here.
 
     Args:
         y_true: Shape (n,): 0 = NORMAL, 1 = PNEUMONIA.
         y_score: Shape (n,): probability of PNEUMONIA in [0, 1].
 
     Returns:
-        The temperature, and the log loss without and with it.
+        The temperature, and the log loss of the clipped scores without and with it.
 
     Raises:
         PredictionsError: The labels or scores are not what they have to be.
-
-    References:
-        C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On calibration of modern neural networks,
-        ICML 2017.
 
     Examples:
         Of the images at each score, as many are PNEUMONIA as a logit half as large would say:
@@ -71,14 +63,49 @@ def fit_temperature(y_true: ArrayLike, y_score: ArrayLike) -> Temperature:
         (2.0, None)
     """
     labels, scores = labels_and_scores(y_true, y_score)
-    scores = scores.clip(_FLOAT32_GAP, 1 - _FLOAT32_GAP)
-    logits = logit(scores)
-    before = _log_loss(labels, scores)
+    return fit_temperature_to_logits(labels, logit(scores.clip(_FLOAT32_GAP, 1 - _FLOAT32_GAP)))
+
+
+def fit_temperature_to_logits(y_true: ArrayLike, logits: ArrayLike) -> Temperature:
+    """Find the temperature at which ``sigmoid(logits / temperature)`` has the lowest log loss.
+
+    Fit on images that had no part in training the weights, such as a validation split. The log loss
+    is convex in 1 / T, so that there is one lowest point, where its slope crosses zero
+    (``scipy.optimize.brentq``). If that is not between 0.05 and 20, T is 1 and ``reason`` says why.
+
+    Args:
+        y_true: Shape (n,): 0 = NORMAL, 1 = PNEUMONIA.
+        logits: Shape (n,): finite numbers, above 0 for PNEUMONIA.
+
+    Returns:
+        The temperature, and the log loss without and with it.
+
+    Raises:
+        PredictionsError: The labels are not 0 and 1, a logit is not finite, or the shapes differ.
+
+    References:
+        C. Guo, G. Pleiss, Y. Sun and K. Q. Weinberger, On calibration of modern neural networks,
+        ICML 2017.
+
+    Examples:
+        >>> found = fit_temperature_to_logits([1, 1, 1, 0], [30, 30, 30, 30])
+        >>> round(30 / found.value, 3)  # the logit of 3 in 4
+        1.099
+    """
+    given = np.asarray(logits, np.float64)
+    labels, _ = labels_and_scores(y_true, expit(given))
+    if not np.isfinite(given).all():
+        raise PredictionsError(
+            f"Each logit must be a finite number. Received: {given[~np.isfinite(given)][0]} "
+            f"({int((~np.isfinite(given)).sum())} such entries of {len(given)}). Look at the "
+            "training if they are infinite; pass scores to `fit_temperature` if they are 0 or 1."
+        )
 
     def slope(log_temperature: float) -> float:
         # Of the log loss over 1 / T; over log T it has its zero at the same place.
-        return float(np.mean((expit(logits / np.exp(log_temperature)) - labels) * logits))
+        return float(np.mean((expit(given / np.exp(log_temperature)) - labels) * given))
 
+    before = _log_loss(labels, given)
     low, high = np.log(_LOWEST), np.log(_HIGHEST)
     if labels.min() == labels.max():
         only = "PNEUMONIA" if labels[0] else "NORMAL"
@@ -96,7 +123,7 @@ def fit_temperature(y_true: ArrayLike, y_score: ArrayLike) -> Temperature:
         )
         return Temperature(1.0, before, before, reason)
     value = float(np.exp(brentq(slope, low, high)))
-    return Temperature(value, before, _log_loss(labels, scale_temperature(scores, value)), None)
+    return Temperature(value, before, _log_loss(labels, given / value), None)
 
 
 def scale_temperature(y_score: ArrayLike, temperature: float) -> NDArray[np.float64]:
@@ -182,8 +209,9 @@ def fit_isotonic(
     return calibrated
 
 
-def _log_loss(labels: NDArray[np.int64], scores: NDArray[np.float64]) -> float:
-    return float(log_loss(labels, scores, labels=[0, 1]))
+def _log_loss(labels: NDArray[np.int64], logits: NDArray[np.float64]) -> float:
+    # Without the sigmoid between, which rounds large logits to 1.
+    return float(np.mean(np.logaddexp(0, logits) - labels * logits))
 
 
 def _checked(y_score: ArrayLike) -> NDArray[np.float64]:

@@ -207,7 +207,7 @@ def _metrics_table(numbers: Mapping[str, Any], names: Mapping[str, Sequence[str]
 
 def _metric(split: Mapping[str, Any], name: str) -> Cell:
     found = split["intervals"][name] or {"low": None, "high": None}
-    reason = split["undefined"].get(name, "")
+    reason = split["reasons"].get(name, "")
     return _estimate({"value": split["metrics"][name], **found}, reason)
 
 

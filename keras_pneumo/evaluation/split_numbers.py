@@ -40,7 +40,7 @@ def split_numbers(
         seed: Of the draws.
 
     Returns:
-        "counts", "threshold", "metrics", "intervals", "undefined", "roc_auc_delong" and
+        "counts", "threshold", "metrics", "intervals", "reasons", "roc_auc_delong" and
         "before_calibration", as ``EvaluationReport.metrics`` describes them.
     """
     given = found.y_true, found.y_score, threshold.value
@@ -65,7 +65,7 @@ def split_numbers(
         "threshold": threshold.to_dict(),
         "metrics": {name: _finite(one.value) for name, one in estimates.items()},
         "intervals": {name: _interval(one) for name, one in estimates.items()},
-        "undefined": {name: one.reason for name, one in estimates.items() if one.reason},
+        "reasons": {name: one.reason for name, one in estimates.items() if one.reason},
         "roc_auc_delong": _pair(delong_interval(*given[:2], level)) if both_classes else None,
         "before_calibration": _before(found, threshold, temperature) if temperature != 1 else None,
     }

@@ -71,7 +71,7 @@ def _notes(numbers: Mapping[str, Any]) -> Iterator[str]:
         f"{made['unit']}s]"
     )
     for split, found in numbers["splits"].items():
-        for name, reason in found["undefined"].items():
+        for name, reason in found["reasons"].items():
             yield f"{name} on {split}: {reason}"
     yield from shared_patients(numbers)
     yield DISCLAIMER

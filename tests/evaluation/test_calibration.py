@@ -7,7 +7,12 @@ from scipy.special import expit, logit
 from sklearn.metrics import log_loss
 
 from keras_pneumo.errors import PredictionsError, SettingsError
-from keras_pneumo.evaluation.calibration import fit_isotonic, fit_temperature, scale_temperature
+from keras_pneumo.evaluation.calibration import (
+    fit_isotonic,
+    fit_temperature,
+    fit_temperature_to_logits,
+    scale_temperature,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 TEMPERATURES = st.floats(0.25, 4)
@@ -161,3 +166,20 @@ def test_isotonic_calibration_beyond_the_known_scores_keeps_their_ends():
 @pytest.mark.parametrize("label", [0, 1])
 def test_isotonic_calibration_on_one_class_says_that_class(label):
     np.testing.assert_array_equal(fit_isotonic([label] * 2, [0.2, 0.8])([0.1, 0.9]), [label] * 2)
+
+
+def test_logits_that_scores_would_round_away_are_fitted_as_they_are():
+    rng = np.random.default_rng(0)
+    y_true = rng.integers(0, 2, 400)
+    logits = rng.normal(2 * y_true - 1, 2)
+    expected = fit_temperature(y_true, expit(logits)).value
+    found = fit_temperature_to_logits(y_true, 15 * logits)
+    assert found.value == pytest.approx(15 * expected, rel=1e-6)
+    assert found.log_loss_after == pytest.approx(
+        log_loss(y_true, expit(logits / expected)), rel=1e-6
+    )
+
+
+def test_a_logit_that_is_not_finite_is_refused():
+    with pytest.raises(PredictionsError, match=r"finite number. Received: inf \(1 such"):
+        fit_temperature_to_logits([0, 1], [-1.0, np.inf])

@@ -204,7 +204,7 @@ def test_metrics_follow_the_schema(report, predictions):
             "threshold",
             "metrics",
             "intervals",
-            "undefined",
+            "reasons",
             "roc_auc_delong",
             "before_calibration",
         ]
@@ -233,7 +233,7 @@ def test_intervals_are_those_over_patients(full, shared):
         one = estimates[name]
         if interval is None:
             assert np.isnan(one.low)
-            assert split["undefined"][name] == one.reason
+            assert split["reasons"][name] == one.reason
         else:
             assert interval == {"low": one.low, "high": one.high, "method": one.method}
 
@@ -446,7 +446,7 @@ def test_undefined_metrics_are_null_and_said_with_their_reason(one_class, tmp_pa
     assert split["roc_auc_delong"] is None
     assert metrics["recall"] is not None
     undefined = [name for name, value in metrics.items() if value is None]
-    assert set(undefined) <= set(split["undefined"])
+    assert set(undefined) <= set(split["reasons"])
     page = (folder / "report.html").read_text(encoding="utf-8")
     table = page[page.index('id="metrics"') : page.index('id="errors"')]
     assert table.count(">undefined<") == len(undefined)
