@@ -167,7 +167,9 @@ def train(
     help="Folder for metrics.json, predictions.csv, pictures and report.html.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the report in the folder.")
-@click.option("--prevalence", type=float, help="Also say what a call is worth at this one.")
+@click.option(
+    "--prevalence", type=float, help="Share of PNEUMONIA at which to say what a call is worth."
+)
 @click.option("--config", help="Config of the TFDS builder [the one of the training]")
 @click.option("--prepared-dir", type=_FOLDER, help="Where TFDS keeps the prepared data.")
 def evaluate(

@@ -6,6 +6,7 @@ from typing import Any
 from keras_pneumo.data.audit import Audit
 from keras_pneumo.data.pipeline import Splits
 from keras_pneumo.errors import SettingsError
+from keras_pneumo.evaluation.metrics import require_metrics
 from keras_pneumo.evaluation.predictions import Predictions
 from keras_pneumo.evaluation.report import EvaluationReport
 from keras_pneumo.evaluation.style import as_png
@@ -42,7 +43,8 @@ def evaluate(
         The report: ``print`` it, or ``save`` it with its figures.
 
     Raises:
-        SettingsError: There is no such split, or "all" is asked for beside others.
+        SettingsError: There is no such split, "all" is asked for beside others, or the prevalence
+            is out of range.
         PredictionsError: The model gives scores that are no probabilities.
 
     Examples:
@@ -58,6 +60,8 @@ def evaluate(
             f'The split "all" holds the others. Received: {", ".join(names)}. '
             'Evaluate "all" by itself, or name the others.'
         )
+    # What the report would refuse is refused before the part that takes long.
+    require_metrics(None, prevalence)
     predictions = {one: predict_split(model, splits, one, verbose) for one in names}
     return report_on(
         model,

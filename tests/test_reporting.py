@@ -37,6 +37,11 @@ def test_the_heat_maps_of_each_split_are_in_the_report(finished_run):
         assert png.startswith(b"\x89PNG")
 
 
+def test_a_wrong_prevalence_is_said_before_anything_is_predicted(finished_run):
+    with pytest.raises(SettingsError, match="prevalence"):
+        evaluate(finished_run.model, None, prevalence=10)
+
+
 def test_all_images_are_evaluated_by_themselves(finished_run, splits):
     with pytest.raises(SettingsError, match="by itself"):
         evaluate(finished_run.model, splits, ["all", "test"])
