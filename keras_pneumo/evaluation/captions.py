@@ -29,7 +29,9 @@ _GUIDES = {
     "PNEUMONIA and calling none so.",
     "shortcuts": "One row per alteration: how a metric changes, with its interval. A full point "
     "has an interval that excludes 0. A model that reads lungs should suffer when they are "
-    "hidden or torn apart, and hardly when only the border, the brightness or a letter changes.",
+    "hidden or torn apart, and hardly when only the border, the brightness or a letter changes. A "
+    "black bar is strange in itself, which costs specificity too; the AUC asks only whether the "
+    "classes can still be told apart.",
     "training_curves": "Training (dashed) and validation (solid) over the epochs. Where the solid "
     "line turns while the dashed one goes on, the model learns the training images by heart. The "
     "red dot is the epoch with the highest validation AUC.",
