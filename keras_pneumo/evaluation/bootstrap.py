@@ -53,6 +53,11 @@ class Estimate(NamedTuple):
     method: str | None
     reason: str | None
 
+    def to_dict(self) -> dict[str, float | None]:
+        """Return "value", "low" and "high", ready for JSON, with None for NaN."""
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: end if math.isfinite(end) else None for name, end in ends.items()}
+
 
 def patient_weights(groups: ArrayLike, resamples: int = 2000, seed: int = 0) -> NDArray[np.float64]:
     """Draw as many patients as there are, with replacement, and all their images with them.

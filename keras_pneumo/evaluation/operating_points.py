@@ -62,7 +62,7 @@ class OperatingPoint:
             "chosen_on": self.chosen_on,
             "reason": self.reason,
             "splits": {
-                split: {name: _plain(estimate) for name, estimate in rates.items()}
+                split: {name: estimate.to_dict() for name, estimate in rates.items()}
                 for split, rates in self.splits.items()
             },
         }
@@ -211,8 +211,3 @@ def _point(
     }
     known = interval if math.isfinite(interval[0]) else None
     return OperatingPoint(threshold.policy, chosen_on, threshold.value, known, None, splits)
-
-
-def _plain(estimate: Estimate) -> dict[str, float | None]:
-    ends = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {name: end if math.isfinite(end) else None for name, end in ends.items()}

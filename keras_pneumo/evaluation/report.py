@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from keras_pneumo import __version__
 from keras_pneumo.errors import OutputError, SettingsError
-from keras_pneumo.evaluation.calibration import scale_temperature
+from keras_pneumo.evaluation.calibration import require_temperature
 from keras_pneumo.evaluation.markdown import render_markdown
 from keras_pneumo.evaluation.metrics import require_metrics
 from keras_pneumo.evaluation.operating_points import operating_points
@@ -104,7 +104,7 @@ class EvaluationReport:
         require_different_files(self.predictions)
         count_shared_patients(self.predictions, allowed=self.allow_shared_patients)
         require_metrics(None, self.prevalence)
-        scale_temperature([0.5], self.temperature)
+        require_temperature(self.temperature)
         _require_json("recipe", self.recipe, ())
         _require_json("data_audit", self.data_audit, _AUDIT_KEYS)
         _require_json("shortcuts", self.shortcuts, _SHORTCUT_KEYS)

@@ -30,7 +30,7 @@ class AlteredMetrics:
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
         of_metric = {
-            name: _estimate(found)
+            name: found.to_dict()
             | {
                 "change": _plain(self.changes[name].value),
                 "change_low": _plain(self.changes[name].low),
@@ -132,7 +132,7 @@ class ShortcutAudit:
         plain = ("split", "images", "patients", "threshold", "level", "resamples", "seed")
         return {
             **{name: getattr(self, name) for name in plain},
-            "unaltered": {name: _estimate(found) for name, found in self.unaltered.items()},
+            "unaltered": {name: found.to_dict() for name, found in self.unaltered.items()},
             "rows": [row.to_dict() for row in self.rows],
             "probes": [asdict(probe) for probe in self.probes],
             "outside_centre": {name: _plain(value) for name, value in outside.items()},
@@ -141,10 +141,6 @@ class ShortcutAudit:
     def to_text(self) -> str:
         """Return the audit as tables for the terminal, 80 columns wide."""
         return as_text(self.to_dict())
-
-
-def _estimate(found: Estimate) -> dict[str, float | None]:
-    return {"value": _plain(found.value), "low": _plain(found.low), "high": _plain(found.high)}
 
 
 def _plain(value: float) -> float | None:

@@ -174,9 +174,9 @@ def _conclude(
         split: validation if split == "validation" else predict_split(model, splits, split, verbose)
         for split in settings.evaluate_on
     }
-    curves = plot_training_curves(state.columns())
+    curves = as_png(plot_training_curves(state.columns()))
     with replacing(run.curves) as temporary:
-        curves.savefig(temporary)
+        temporary.write_bytes(curves)
     report = report_on(
         model,
         splits,
@@ -184,7 +184,7 @@ def _conclude(
         name=f"{type(model).__name__} of {run.path.name}",
         data=f"{run.data['name']} ({splits.config})",
         data_audit=audit(data_dir, progress=True),
-        pictures={"Training curves": as_png(curves)},
+        pictures={"Training curves": curves},
     )
     report.save(run.evaluation, overwrite=True)
     run.finish()
