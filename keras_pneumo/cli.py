@@ -150,7 +150,7 @@ def train(
 
 
 @main.command()
-@click.argument("model", type=_ANY)
+@click.argument("model")
 @click.argument("data_dir", type=_FOLDER)
 @click.option(
     "--split",
@@ -173,7 +173,7 @@ def train(
 @click.option("--config", help="Config of the TFDS builder [the one of the training]")
 @click.option("--prepared-dir", type=_FOLDER, help="Where TFDS keeps the prepared data.")
 def evaluate(
-    model: Path,
+    model: str,
     data_dir: Path,
     split: tuple[str, ...],
     output: Path,
@@ -184,7 +184,8 @@ def evaluate(
 ) -> None:
     """Evaluate MODEL on DATA_DIR, at the threshold stored with the model.
 
-    MODEL is the folder of a run, a folder of a saved model, or a .keras file.
+    MODEL is the folder of a run, a folder of a saved model, a .keras file, or owner/name on the
+    Hugging Face Hub.
     """
     from keras_pneumo.data.audit import audit
     from keras_pneumo.inference import open_model, splits_for
@@ -197,7 +198,7 @@ def evaluate(
         loaded,
         splits,
         split,
-        name=f"{type(loaded).__name__} of {model.resolve().name}",
+        name=f"{type(loaded).__name__} of {Path(model).resolve().name}",
         data=f"{data_dir.resolve().name} ({splits.config})",
         prevalence=prevalence,
         data_audit=audit(data_dir, progress=True),
@@ -208,7 +209,7 @@ def evaluate(
 
 
 @main.command()
-@click.argument("model", type=_ANY)
+@click.argument("model")
 @click.argument("data_dir", type=_FOLDER)
 @click.option("--split", default="validation", show_default=True, help="train, validation or test.")
 @click.option("--images", type=int, help="At most so many, whole patients [all]")
@@ -220,7 +221,7 @@ def evaluate(
 @click.option("--config", help="Config of the TFDS builder [the one of the training]")
 @click.option("--prepared-dir", type=_FOLDER, help="Where TFDS keeps the prepared data.")
 def shortcuts(
-    model: Path,
+    model: str,
     data_dir: Path,
     split: str,
     images: int | None,
@@ -239,8 +240,7 @@ def shortcuts(
     from keras_pneumo.inference import open_model, splits_for
     from keras_pneumo.inspection.shortcuts import measure_shortcuts
 
-    if report is None and (model / "evaluation" / "metrics.json").exists():
-        report = model / "evaluation"
+    report = report or _report_of_run(Path(model))
     # Opened before the long work, so that a wrong folder is said at once.
     opened = EvaluationReport.load(report) if report else None
     loaded = open_model(model)
@@ -252,12 +252,17 @@ def shortcuts(
         click.echo(f"\nAdded to {report / 'report.html'}", err=as_json)
 
 
+def _report_of_run(run: Path) -> Path | None:
+    evaluation = run / "evaluation"
+    return evaluation if (evaluation / "metrics.json").exists() else None
+
+
 @main.command()
-@click.argument("model", type=_ANY)
+@click.argument("model")
 @click.argument("images", metavar="IMAGE...", type=_ANY, nargs=-1, required=True)
 @click.option("--output", required=True, type=_FOLDER, help="Folder for a picture of each image.")
 @click.option("--overwrite", is_flag=True, help="Replace the pictures in the folder.")
-def explain(model: Path, images: tuple[Path, ...], output: Path, overwrite: bool) -> None:
+def explain(model: str, images: tuple[Path, ...], output: Path, overwrite: bool) -> None:
     """Draw where in image files MODEL sees PNEUMONIA (Grad-CAM).
 
     An unreadable file is reported on its line, the others are drawn, and the exit code is 1.
@@ -302,10 +307,10 @@ def compare_predictions(
 
 
 @main.command()
-@click.argument("model", type=_ANY)
+@click.argument("model")
 @click.argument("images", metavar="IMAGE...", type=_ANY, nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def predict(model: Path, images: tuple[Path, ...], as_json: bool) -> None:
+def predict(model: str, images: tuple[Path, ...], as_json: bool) -> None:
     """Predict the probability of PNEUMONIA for image files.
 
     An unreadable file is reported on its line, the others are predicted, and the exit code is 1.
@@ -319,6 +324,62 @@ def predict(model: Path, images: tuple[Path, ...], as_json: bool) -> None:
     else:
         _print_predictions(found, loaded.threshold)
     _exit_1_on_errors(found)
+
+
+@main.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("repo_id")
+@click.option("--dry-run", is_flag=True, help="Show the files and the card; ask no network.")
+@click.option("--report", type=_FOLDER, help="Report for the card [that of the run, if RUN is one]")
+@click.option("--license", help="Of the weights, an identifier of the Hub such as mit.")
+@click.option("--private/--public", default=None, help="If it is made [the owner's default]")
+@click.option("--revision", help="Branch to write to [main]")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead.")
+@click.option("--message", default="Upload a model with keras-pneumo", show_default=True)
+@click.option("--overwrite-card", is_flag=True, help="Replace a card that a person has edited.")
+def push(
+    run: Path,
+    repo_id: str,
+    dry_run: bool,
+    report: Path | None,
+    license: str | None,
+    private: bool | None,
+    revision: str | None,
+    create_pr: bool,
+    message: str,
+    overwrite_card: bool,
+) -> None:
+    """Publish the model of RUN on the Hugging Face Hub as REPO_ID (owner/name).
+
+    RUN is the folder of a run or of a saved model. The token is that of `hf auth login`, or of
+    HF_TOKEN. Radiographs, names of files and patients stay at home.
+    """
+    from keras_pneumo.evaluation.report import EvaluationReport
+    from keras_pneumo.pretrained.repository import CARD_FILE, Repository
+    from keras_pneumo.pretrained.resolve import find_model
+
+    report = report or _report_of_run(run)
+    repository = Repository.gather(
+        find_model(run),
+        repo_id,
+        report=EvaluationReport.load(report) if report else None,
+        license=license,
+    )
+    if dry_run:
+        sizes = repository.sizes()
+        for path, size in sizes.items():
+            click.echo(f"{size:>12,}  {path}")
+        click.echo(f"{sum(sizes.values()):>12,}  bytes in {len(sizes)} files, in one commit")
+        click.echo(f"\n{CARD_FILE}:\n\n{repository.card}")
+        return
+    commit = repository.push(
+        private=private,
+        revision=revision,
+        create_pr=create_pr,
+        commit_message=message,
+        overwrite_card=overwrite_card,
+    )
+    click.echo(f"Published: {commit.pr_url or commit.commit_url}")
 
 
 def _print_predictions(found: "Sequence[FilePrediction]", threshold: float) -> None:
@@ -337,7 +398,30 @@ def _exit_1_on_errors(found: "Sequence[FilePrediction]") -> None:
 
 @main.group()
 def data() -> None:
-    """Look at a collection of images, or draw a synthetic one."""
+    """Get a collection of images, look at it, or draw a synthetic one."""
+
+
+@data.command()
+@click.argument("directory", type=_FOLDER)
+@click.option(
+    "--source",
+    type=click.Choice(["hub", "kaggle"]),
+    default="hub",
+    show_default=True,
+    help="A mirror on the Hugging Face Hub, or Kaggle itself.",
+)
+def download(directory: Path, source: str) -> None:
+    """Download the Kaggle collection into DIRECTORY: 5,856 images, about 1.2 GB.
+
+    The hub needs no account. Interrupted, the same command goes on.
+    """
+    from keras_pneumo.data.download import N_IMAGES, download
+
+    download(directory, source)
+    click.echo(
+        f"{directory}: {N_IMAGES:,} images, CC BY 4.0 (cite Kermany et al., Cell 2018, "
+        f"doi:10.1016/j.cell.2018.02.010). Next: keras-pneumo data audit {directory}"
+    )
 
 
 @data.command()

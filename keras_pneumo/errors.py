@@ -39,3 +39,7 @@ class OutputError(KerasPneumoError, OSError):
 
 class TrainingError(KerasPneumoError, ArithmeticError):
     """A training cannot go on: its loss or its scores are no numbers."""
+
+
+class HubError(KerasPneumoError, OSError):
+    """The Hugging Face Hub, or another source of downloads, cannot give or take what was asked."""

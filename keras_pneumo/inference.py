@@ -18,8 +18,9 @@ from keras_pneumo.evaluation.operating_points import threshold_interval
 from keras_pneumo.evaluation.policies import ThresholdPolicy
 from keras_pneumo.evaluation.predictions import Predictions
 from keras_pneumo.evaluation.thresholds import Threshold, choose_threshold
-from keras_pneumo.models.classifier import LABELS, METADATA_FILE, PneumoniaClassifier
+from keras_pneumo.models.classifier import PneumoniaClassifier
 from keras_pneumo.models.resnet50 import PneumoniaResNet50  # noqa: F401, so that it can be loaded
+from keras_pneumo.pretrained.description import LABELS
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,22 @@ class FilePrediction:
     error: str | None = None
 
 
-def open_model(path: str | Path) -> PneumoniaClassifier:
+def open_model(name: str | Path) -> PneumoniaClassifier:
     """Open a trained model.
 
     Args:
-        path: The folder of a run, a folder made by ``save_pretrained``, or a ``.keras`` file.
+        name: A ``.keras`` file; the folder of a run or one made by ``save_pretrained``; or what
+            else ``PneumoniaClassifier.from_pretrained`` takes, such as ``"owner/name"`` on the
+            Hugging Face Hub.
 
     Returns:
         The model, of whichever class was saved.
 
     Raises:
         WeightsError: There is no such model.
+        HubError: The Hub cannot give it.
     """
-    path = Path(path)
+    path = Path(name)
     if path.suffix == ".keras":
         try:
             model = keras.saving.load_model(path)
@@ -66,10 +70,7 @@ def open_model(path: str | Path) -> PneumoniaClassifier:
                 "Use Keras itself for other models."
             )
         return model
-    in_run = path / "model"
-    return PneumoniaClassifier.from_pretrained(
-        in_run if (in_run / METADATA_FILE).exists() else path
-    )
+    return PneumoniaClassifier.from_pretrained(name)
 
 
 def splits_for(

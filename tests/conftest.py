@@ -1,10 +1,43 @@
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
+from servers.hub import HubServer
 
 # TensorFlow's notes about its own build would hide the tests' output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+# huggingface_hub reads its environment when it is imported: the server has its port before.
+_hub_server = HubServer()
+_hub_home = tempfile.TemporaryDirectory(prefix="huggingface-")
+for _variable in [name for name in os.environ if name.startswith(("HF_", "HUGGING"))]:
+    del os.environ[_variable]
+os.environ |= {
+    "HF_ENDPOINT": _hub_server.url,
+    "HF_HOME": _hub_home.name,
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_XET": "1",  # the server knows the older way to send files, which all clients do
+    "NO_PROXY": "127.0.0.1,localhost",
+}
+
+
+@pytest.fixture
+def hub():
+    """A Hub of one's own at ``HF_ENDPOINT``: no repositories, an empty cache, two users."""
+    shutil.rmtree(Path(_hub_home.name) / "hub", ignore_errors=True)
+    _hub_server.reset()
+    _hub_server.add_user("ada", "hf_ada")
+    _hub_server.add_user("eve", "hf_eve")
+    with _hub_server:
+        yield _hub_server
+
+
+@pytest.fixture
+def hub_environment(hub):
+    """The environment for processes that shall meet the test's Hub."""
+    return dict(os.environ)
 
 
 def _from_environment(variable: str, what: str) -> Path:

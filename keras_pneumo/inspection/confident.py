@@ -14,7 +14,8 @@ from keras_pneumo.evaluation.predictions import Predictions
 from keras_pneumo.evaluation.style import DARK, new_figure
 from keras_pneumo.inspection.explanation_plots import draw_image, draw_legend, rounded, shortened
 from keras_pneumo.inspection.gradcam import explain
-from keras_pneumo.models.classifier import LABELS, PneumoniaClassifier
+from keras_pneumo.models.classifier import PneumoniaClassifier
+from keras_pneumo.pretrained.description import LABELS
 
 _WIDTH = 5.4  # of the figure, in inches
 _HEADING, _NAMES, _LEGEND = 0.36, 0.28, 0.55  # heights, in inches

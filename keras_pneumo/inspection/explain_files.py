@@ -15,7 +15,8 @@ from keras_pneumo.files import new_directory
 from keras_pneumo.inference import FilePrediction
 from keras_pneumo.inspection.explanation_plots import draw_explanations
 from keras_pneumo.inspection.gradcam import Explanation, explainer
-from keras_pneumo.models.classifier import LABELS, PneumoniaClassifier
+from keras_pneumo.models.classifier import PneumoniaClassifier
+from keras_pneumo.pretrained.description import LABELS
 
 EXPLANATIONS_FILE = "explanations.json"
 SCHEMA_VERSION = 1

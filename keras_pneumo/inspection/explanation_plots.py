@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from keras_pneumo.errors import SettingsError
 from keras_pneumo.evaluation.style import DARK, MIDDLE, new_figure
 from keras_pneumo.inspection.gradcam import Explanation
-from keras_pneumo.models.classifier import LABELS
+from keras_pneumo.pretrained.description import LABELS
 
 _WIDTH = 5.4  # of a figure, in inches
 _LEGEND = 0.55  # height of the legend, in inches

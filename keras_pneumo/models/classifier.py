@@ -2,27 +2,31 @@
 
 import json
 import shutil
+import tempfile
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_pneumo import __version__, image
+from keras_pneumo import image
 from keras_pneumo.errors import SettingsError, WeightsError
 from keras_pneumo.files import new_directory
 from keras_pneumo.models.freezing import top_layers
 from keras_pneumo.models.weights import load_backbone
+from keras_pneumo.pretrained.description import DESCRIPTION_FILE, WEIGHTS_FILE, Description
+from keras_pneumo.pretrained.resolve import find_model
 
-LABELS = ("NORMAL", "PNEUMONIA")
-METADATA_FILE = "keras_pneumo.json"
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from huggingface_hub import CommitInfo
+
+    from keras_pneumo.evaluation.report import EvaluationReport
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class PneumoniaClassifier(keras.Model):
     """
 
     stage_ends: ClassVar[dict[str, str]]
+    preset: ClassVar[str | None] = None
 
     def __init__(
         self,
@@ -348,61 +353,164 @@ class PneumoniaClassifier(keras.Model):
         Raises:
             OutputError: The folder is occupied, and ``overwrite`` is False or it is no model.
         """
-        description = {
-            "schema_version": SCHEMA_VERSION,
-            "keras_pneumo": __version__,
-            "class": type(self).__name__,
-            "config": self._constructor_config(),
-            "labels": list(LABELS),
-            "image_size": list(self.image_size),
-            "threshold": self.threshold,
-            "metadata": self.metadata,
-        }
-        with new_directory(directory, marker=METADATA_FILE, overwrite=overwrite) as temporary:
+        description = Description(
+            class_name=type(self).__name__,
+            config=self._constructor_config(),
+            image_size=self.image_size,
+            threshold=self.threshold,
+            metadata=self.metadata,
+        )
+        with new_directory(directory, marker=DESCRIPTION_FILE, overwrite=overwrite) as temporary:
             keras.saving.save_model(self.plain(), temporary, zipped=False)
             # Some releases of Keras leave an empty folder for vocabularies and the like.
             shutil.rmtree(temporary / "assets", ignore_errors=True)
-            text = json.dumps(description, indent=2) + "\n"
-            (temporary / METADATA_FILE).write_text(text, encoding="utf-8")
+            description.write(temporary)
         return Path(directory)
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path) -> Self:
-        """Load what ``save_pretrained`` saved.
+    def from_pretrained(
+        cls,
+        name: str | Path | None = None,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load a model by its name: a bundled preset, a folder, or a repository on the Hub.
 
-        Called on ``PneumoniaClassifier`` it gives whichever class was saved.
+        They are tried in this order. Of a repository, only the model's files are downloaded, into
+        the cache of ``huggingface_hub``, from where they come without a network later. No code is
+        loaded with the weights. Called on ``PneumoniaClassifier`` it gives whichever class was
+        saved.
 
         Args:
-            directory: The folder.
+            name: The name of a preset; the folder of a saved model or of a run; or
+                ``"owner/name"`` on the Hugging Face Hub, also as ``"hf://owner/name"``. By default
+                the preset of the class.
+            revision: Of a Hub repository: a branch, a tag or a commit; ``"main"`` by default.
+            token: An access token of the Hub; True for the stored one, False for none. By default
+                the stored one if there is one.
+            cache_dir: Where files of the Hub are kept; the cache of ``huggingface_hub`` by default.
+            local_files_only: Use what is in the cache, and no network.
 
         Returns:
             The model, with ``threshold`` and ``metadata``; not compiled, backbone frozen.
 
         Raises:
-            WeightsError: The folder is not such a model, or holds one of another class.
+            WeightsError: There is no such model, it is of another class or of a newer version, or
+                one of its files is missing, cut short or changed.
+            HubError: The Hub cannot give it.
+            SettingsError: A revision is given for what is not on the Hub.
+
+        Examples:
+            ```python
+            model = PneumoniaResNet50.from_pretrained("runs/first")
+            model = PneumoniaResNet50.from_pretrained("owner/name", revision="v1")
+            ```
         """
-        directory = Path(directory)
-        description = _read_description(directory)
-        name = description["class"]
+        name = name or cls.preset
+        if name is None:
+            raise SettingsError(
+                f"{cls.__name__} has no preset. Give the name of a model: a folder, or owner/name "
+                "on the Hugging Face Hub."
+            )
+        directory = find_model(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+        )
+        description = Description.read(directory)
         family = {member.__name__: member for member in _members(PneumoniaClassifier)}
-        member = family.get(name)
+        member = family.get(description.class_name)
         if member is None or not issubclass(member, cls):
             raise WeightsError(
-                f"{directory} holds a {name}, and {cls.__name__}.from_pretrained was called. "
-                f"Call it on that class (known here: {', '.join(sorted(family))})."
+                f"{name} holds a {description.class_name}, and {cls.__name__}.from_pretrained was "
+                f"called. Call it on that class (known here: {', '.join(sorted(family))})."
             )
-        model = member(**description["config"])
+        try:
+            # No other weights than those in the folder, whatever the file says.
+            model = member(**{**description.config, "weights": None})
+        except (TypeError, SettingsError) as error:
+            raise WeightsError(
+                f"{directory / DESCRIPTION_FILE} does not describe a {description.class_name}: "
+                f"{error}. Copy or download the whole folder again."
+            ) from error
         try:
             with warnings.catch_warnings():
                 # Keras only warns where the file does not fit; a half-loaded model helps nobody.
                 warnings.simplefilter("error", UserWarning)
-                model.plain().load_weights(directory / "model.weights.h5")
+                model.plain().load_weights(directory / WEIGHTS_FILE)
         except (OSError, ValueError, KeyError, UserWarning) as error:
             raise WeightsError(
-                f"{directory / 'model.weights.h5'} does not hold the weights of a {name}: {error}"
+                f"{directory / WEIGHTS_FILE} does not hold the weights of a "
+                f"{description.class_name}: {error}"
             ) from error
-        model.threshold, model.metadata = description["threshold"], description["metadata"]
+        model.threshold, model.metadata = description.threshold, description.metadata
         return model
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        report: "EvaluationReport | None" = None,
+        license: str | None = None,
+        private: bool | None = None,
+        token: str | bool | None = None,
+        revision: str | None = None,
+        create_pr: bool = False,
+        commit_message: str = "Upload a model with keras-pneumo",
+        overwrite_card: bool = False,
+    ) -> "CommitInfo":
+        """Publish the model on the Hugging Face Hub, in one commit.
+
+        The repository holds what ``save_pretrained`` saves, a model card made of the report, and
+        the report's curves. ``from_pretrained`` and ``keras.saving.load_model`` open it. No
+        radiograph, no name of a file and no patient is uploaded.
+
+        Args:
+            repo_id: ``"owner/name"``; the repository is made if it is not there.
+            report: What ``evaluate`` found; without it the card says that nothing was evaluated.
+            license: An identifier of the Hub, such as ``"mit"``.
+            private: Whether a new repository is private; None for the owner's default.
+            token: An access token with the right to write; by default the stored one.
+            revision: The branch to write to, made if it is not there; ``main`` by default.
+            create_pr: Open a pull request instead of writing to ``main``.
+            commit_message: The first line of the commit's message.
+            overwrite_card: Replace a card that a person has edited; by default it is kept.
+
+        Returns:
+            The commit as ``huggingface_hub`` describes it: ``commit_url``, ``oid``, ``pr_url``.
+
+        Raises:
+            HubError: The Hub cannot be reached, the token may not write there, or the repository
+                changed during the upload. Nothing is written then.
+            SettingsError: The report is of another threshold, or a pull request is asked for on
+                another branch than ``main``.
+
+        Examples:
+            ```python
+            model = PneumoniaResNet50.from_pretrained("runs/first")
+            report = EvaluationReport.load("runs/first/evaluation")
+            print(model.push_to_hub("owner/name", report=report, license="mit").commit_url)
+            ```
+        """
+        # Here, since whoever only loads a model should not wait for what draws reports.
+        from keras_pneumo.pretrained.repository import Repository
+
+        with tempfile.TemporaryDirectory() as temporary:
+            saved = self.save_pretrained(Path(temporary) / "model")
+            repository = Repository.gather(saved, repo_id, report=report, license=license)
+            return repository.push(
+                private=private,
+                token=token,
+                revision=revision,
+                create_pr=create_pr,
+                commit_message=commit_message,
+                overwrite_card=overwrite_card,
+            )
 
 
 def _jit_compile() -> bool | str:
@@ -414,24 +522,3 @@ def _jit_compile() -> bool | str:
 def _members(cls: type) -> list[type]:
     children: list[type] = cls.__subclasses__()
     return [cls, *(member for child in children for member in _members(child))]
-
-
-def _read_description(directory: Path) -> dict[str, Any]:
-    path = directory / METADATA_FILE
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        found = sorted(p.name for p in directory.iterdir()) if directory.is_dir() else "no folder"
-        raise WeightsError(
-            f"A saved model is a folder with {METADATA_FILE}, config.json, metadata.json and "
-            f"model.weights.h5. Found in {directory}: {found}."
-        ) from None
-    except ValueError as error:
-        raise WeightsError(f"{path} is not valid JSON: {error}. Save the model again.") from error
-    version = description.get("schema_version") if isinstance(description, dict) else None
-    if version != SCHEMA_VERSION:
-        raise WeightsError(
-            f"This keras-pneumo ({__version__}) reads schema version {SCHEMA_VERSION} of "
-            f"{METADATA_FILE}. Found {version!r} in {path}. Upgrade keras-pneumo."
-        )
-    return description

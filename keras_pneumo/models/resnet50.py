@@ -49,6 +49,7 @@ class PneumoniaResNet50(PneumoniaClassifier):
         "conv4": "conv4_block6_out",
         "conv5": "conv5_block3_out",
     }
+    preset: ClassVar[str | None] = "pneumonia_resnet50"
 
     def __init__(
         self,

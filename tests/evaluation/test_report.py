@@ -382,6 +382,15 @@ def test_markdown_has_whole_tables_and_the_limits_of_use(make_report, prediction
     assert "Lungs hidden" in text
 
 
+def test_names_cannot_break_the_markdown(make_report, predictions):
+    name = "a|b\n# c <d> &lt; _e_ snake_case"
+    text = make_report(model=name, data=name, predictions={name: predictions["test"]}).to_markdown()
+    assert r"a\|b # c \<d\> \&lt; \_e\_ snake_case" in text
+    assert len(re.findall(r"^#+ ", text, re.MULTILINE)) == 4
+    for line in re.findall(r"^\|.*", text, re.MULTILINE):
+        assert len(re.findall(r"(?<!\\)\|", line)) == 3, line
+
+
 def test_a_saved_report_is_whole(full, saved):
     assert {path.name for path in saved.iterdir()} == FILES | {"learning_rate_by_epoch.png"}
     assert json.loads((saved / "metrics.json").read_text()) == full.metrics()

@@ -119,10 +119,25 @@ def copied(saved, target):
         (lambda folder: (folder / "keras_pneumo.json").write_text("{"), "not valid JSON"),
         (lambda folder: rewrite(folder, schema_version=2), "schema version 1"),
         (lambda folder: rewrite(folder, **{"class": "PneumoniaVGG"}), "holds a PneumoniaVGG"),
-        (lambda folder: (folder / "model.weights.h5").unlink(), "does not hold the weights"),
-        (lambda folder: truncate(folder / "model.weights.h5"), "does not hold the weights"),
+        (lambda folder: rewrite(folder, sha256={}), "not whole"),
+        (lambda folder: rewrite(folder, threshold="half"), "not whole"),
+        (lambda folder: rewrite(folder, config={"depth": 50}), "does not describe"),
+        (lambda folder: (folder / "model.weights.h5").unlink(), "model.weights.h5 is missing"),
+        (lambda folder: truncate(folder / "model.weights.h5"), "not the file that was saved"),
+        (lambda folder: (folder / "config.json").write_text("{}"), "not the file that was saved"),
     ],
-    ids=["no description", "bad JSON", "newer schema", "other class", "no weights", "truncated"],
+    ids=[
+        "no description",
+        "bad JSON",
+        "newer schema",
+        "other class",
+        "no hashes",
+        "no threshold",
+        "other config",
+        "no weights",
+        "truncated",
+        "tampered",
+    ],
 )
 def test_a_spoilt_folder_is_refused_with_its_reason(saved, tmp_path, spoil, message):
     folder = copied(saved, tmp_path / "model")

@@ -1,0 +1,1 @@
+"""A saved model as a folder: described, found, published; without Keras."""
