@@ -90,7 +90,7 @@ def fetch(
         print((folder / "config.json").read_text())
         ```
     """
-    with _translated(repo_id, revision):
+    with _translated(repo_id, revision, repo_type):
         folder = snapshot_download(
             repo_id,
             repo_type=repo_type,
@@ -199,38 +199,38 @@ def _api(token: Token) -> HfApi:
 
 
 @contextmanager
-def _translated(repo_id: str, revision: str | None) -> Iterator[None]:
+def _translated(repo_id: str, revision: str | None, repo_type: str = "model") -> Iterator[None]:
     try:
         yield
     # ValueError: a card whose metadata the Hub refuses. RuntimeError: an upload that did not end.
     except (HTTPError, EntryNotFoundError, OSError, ValueError, RuntimeError) as error:
-        raise HubError(_explanation(error, repo_id, revision)) from error
+        page = f"{ENDPOINT}/{'datasets/' if repo_type == 'dataset' else ''}{repo_id}"
+        raise HubError(_explanation(error, repo_id, revision, page)) from error
 
 
-def _explanation(error: Exception, repo_id: str, revision: str | None) -> str:
+def _explanation(error: Exception, repo_id: str, revision: str | None, page: str) -> str:
     """What went wrong, and what to do next."""
     status = error.response.status_code if isinstance(error, HfHubHTTPError) else None
     match error:
         case GatedRepoError():
             return (
-                f"{repo_id} is gated: ask for access on {ENDPOINT}/{repo_id}, and when it is "
-                f"granted, {_LOGIN}."
+                f"{repo_id} is gated: ask for access on {page}, and when it is granted, {_LOGIN}."
             )
         case RevisionNotFoundError():
             return (
                 f"{repo_id} has no revision {revision!r}. Its branches and tags are on "
-                f"{ENDPOINT}/{repo_id}/tree/main; without a revision, main is taken."
+                f"{page}/tree/main; without a revision, main is taken."
             )
         case RepositoryNotFoundError():
             return (
-                f"{ENDPOINT} shows no repository {repo_id}: the name is wrong, or it is private. "
-                f"Check the name; if it is private, {_LOGIN}."
+                f"There is no {page}: the name is wrong, or it is private. Check the name; if it "
+                f"is private, {_LOGIN}."
             )
         case LocalEntryNotFoundError():
             return (
-                f"{repo_id} is not in the cache, or not whole, and {ENDPOINT} was not asked or "
-                "cannot be reached. Load it once with a network and without `local_files_only`, "
-                f"or give a folder. ({_first_line(error)})"
+                f"{repo_id} is not in the cache, or not whole, and {ENDPOINT} cannot be reached "
+                "or may not be asked. Do the same once with a network and, if it was set, without "
+                f"`local_files_only`. ({_first_line(error)})"
             )
         case LocalTokenNotFoundError():
             return f"No token is stored on this machine: {_LOGIN}."

@@ -3,7 +3,7 @@
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -146,7 +146,12 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 def _fetch_from_kaggle() -> Path:
     try:
         import kagglehub
-        from kagglehub.exceptions import CredentialError, DataCorruptionError, UnauthenticatedError
+        from kagglehub.exceptions import (
+            BackendError,
+            CredentialError,
+            DataCorruptionError,
+            UnauthenticatedError,
+        )
         from requests import RequestException
     except ImportError as error:
         raise SettingsError(
@@ -157,8 +162,9 @@ def _fetch_from_kaggle() -> Path:
         return Path(kagglehub.dataset_download(f"{KAGGLE_DATASET}/versions/{VERSION}"))
     except (CredentialError, UnauthenticatedError) as error:
         raise _refused(error) from error
-    except RequestException as error:
-        if error.response is not None and error.response.status_code in (401, 403):
+    except (RequestException, BackendError) as error:
+        response = getattr(error, "response", None)
+        if response is not None and response.status_code in (401, 403):
             raise _refused(error) from error
         raise HubError(
             "The download from Kaggle did not end. Check the network and do the same again: what "
@@ -203,14 +209,14 @@ def _write(images: Iterator[tuple[str, bytes]], folder: Path, source: str) -> No
     for place in COUNTS:
         (folder / place).mkdir(parents=True)
     found: Counter[str] = Counter()
-    bar = {"unit": " images", "desc": "Writing", "disable": None}  # shown on a terminal alone
+    bar = {"unit": " images", "desc": "Writing", "disable": None}  # None: on a terminal only
     for filename, content in tqdm(images, total=N_IMAGES, **bar):
         try:
             with (folder / filename).open("xb") as file:
                 file.write(content)
         except FileExistsError:
             raise _unexpected(source, f"the name {filename} is there twice") from None
-        found[str(PurePosixPath(filename).parent)] += 1
+        found[filename.rpartition("/")[0]] += 1
     wrong = [
         f"{place} has {found[place]:,} images, expected {expected:,}"
         for place, expected in COUNTS.items()

@@ -292,8 +292,14 @@ def test_the_archive_of_kaggle_becomes_the_same_folder_in_two_goes(
     assert kaggle.requests == []
 
 
-def test_without_credentials_where_kaggle_wants_them_the_error_says_how(kaggle, tmp_path):
+@pytest.mark.parametrize("where", ["at home", "in a notebook of Kaggle"])
+def test_without_credentials_where_kaggle_wants_them_the_error_says_how(
+    kaggle, where, tmp_path, monkeypatch
+):
     kaggle.token = "KGAT_ada"
+    if where != "at home":
+        monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Batch")
+        monkeypatch.setenv("KAGGLE_DATA_PROXY_URL", "http://localhost")
     with pytest.raises(
         HubError, match=r"KAGGLE_API_TOKEN .* the source 'hub', which needs no acco"
     ):

@@ -136,6 +136,8 @@ class HubServer:
         header, *operations = map(json.loads, lines.splitlines())
         with self._lock:
             ref = repository.ref(revision)
+            if ref.startswith("refs/tags/"):
+                raise Refused(400, f"{revision} is a tag; commits go to branches")
             parent = repository.refs[ref]
             if header["value"].get("parentCommit", parent.oid) != parent.oid:
                 raise Refused(412, "A commit has happened since. Please refresh and try again.")

@@ -154,7 +154,7 @@ class Protocol(Handler):
         content += self.rfile.read(self.length - len(content))
         if self.hub.strikes("time_out_uploads"):
             raise Refused(400, "RequestTimeout: the connection was not written to in time")
-        if len(content) < self.length or hashlib.sha256(content).hexdigest() != sha256:
+        if hashlib.sha256(content).hexdigest() != sha256:
             raise Refused(400, "XAmzContentSHA256Mismatch: these are not the bytes announced")
         self.hub.objects[sha256] = content
         self._send(200, b"")

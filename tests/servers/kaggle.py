@@ -47,10 +47,9 @@ class KaggleServer:
     @property
     def environment(self) -> dict[str, str]:
         """The environment variables by which ``kagglehub`` finds this server."""
-        host, port = self._server.server_address[:2]
         return {
             "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
-            "http_proxy": f"http://{host}:{port}",
+            "http_proxy": f"http://127.0.0.1:{self._server.server_port}",
             "no_proxy": "",
             "NO_PROXY": "",
         }

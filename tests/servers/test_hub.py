@@ -239,6 +239,17 @@ def test_a_commit_on_a_parent_that_is_no_longer_the_newest_is_refused(hub, api, 
     assert hub.commits(REPO)[0].parent.oid == now
 
 
+def test_a_tag_stays_where_it_is(hub, api, folder):
+    hub.create(REPO)
+    before = hub.commits(REPO)[0].oid
+    api.create_tag(REPO, tag="v1")
+    with pytest.raises(HfHubHTTPError, match="v1 is a tag"):
+        api.upload_folder(repo_id=REPO, folder_path=folder, revision="v1")
+    with pytest.raises(HfHubHTTPError, match="409"):
+        api.create_tag(REPO, tag="v1")
+    assert hub.commits(REPO, "v1")[0].oid == before
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
