@@ -1,4 +1,4 @@
-"""Predict with a model of the Hub: `python examples/load_from_hub.py OWNER/NAME REVISION IMAGE...`."""
+"""Predict with a model of the Hub: `python examples/load_from_hub.py OWNER/NAME TAG IMAGE...`."""
 
 import sys
 

@@ -45,6 +45,17 @@ def test_load_with_keras_agrees_with_the_model(finished_run, phantoms):
     assert abs(float(done.stdout.split()[-1]) - expected.probability) < 0.1
 
 
+def test_what_one_example_publishes_the_other_loads(
+    hub, finished_run, phantoms, monkeypatch, capsys
+):
+    monkeypatch.setenv("HF_TOKEN", "hf_ada")
+    load("publish").main(str(finished_run.directory), "ada/pneumonia", "v1")
+    assert hub.url in capsys.readouterr().out
+    file = str(phantoms / finished_run.report.predictions["test"].filename[0])
+    load("load_from_hub").main("ada/pneumonia", "v1", [file])
+    assert capsys.readouterr().out.splitlines()[-1].split()[1] in {"NORMAL", "PNEUMONIA"}
+
+
 def test_any_model_is_evaluated_without_keras(tmp_path):
     script = """
 import sys
@@ -71,7 +82,9 @@ def test_every_example_is_tested_here():
     tested = {
         "evaluate_any_model",
         "extract_features",
+        "load_from_hub",
         "load_with_keras",
+        "publish",
         "quickstart",
         "time_bootstrap",
     }
