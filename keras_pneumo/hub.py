@@ -148,11 +148,11 @@ class Branch:
 
     def read(self, path: str) -> str | None:
         """Return the text of a file, None if it is not there."""
+        api = _api(self.token)
         with _translated(self.repo_id, self.name):
-            try:
-                file = _api(self.token).hf_hub_download(self.repo_id, path, revision=self.head)
-            except EntryNotFoundError:
+            if not api.file_exists(self.repo_id, path, revision=self.head):
                 return None
+            file = api.hf_hub_download(self.repo_id, path, revision=self.head)
         return Path(file).read_text(encoding="utf-8")
 
     def commit(

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import keras_pneumo
 from keras_pneumo import image
 from keras_pneumo.errors import SettingsError, WeightsError
 from keras_pneumo.files import new_directory
@@ -423,6 +424,8 @@ class PneumoniaClassifier(keras.Model):
             local_files_only=local_files_only,
         )
         description = Description.read(directory)
+        # A public class is imported when it is first named.
+        getattr(keras_pneumo, description.class_name, None)
         family = {member.__name__: member for member in _members(PneumoniaClassifier)}
         member = family.get(description.class_name)
         if member is None or not issubclass(member, cls):

@@ -146,9 +146,12 @@ class Repository:
                 self.repo_id,
             )
             del contents[CARD_FILE]
-        return branch.commit(
+        commit = branch.commit(
             contents,
             commit_message,
             outdated=_OF_A_REPORT - contents.keys(),
             create_pr=create_pr,
         )
+        if commit.oid == branch.head:
+            logger.info("%s holds all of this already; nothing was written.", self.repo_id)
+        return commit

@@ -48,6 +48,17 @@ def test_from_pretrained_gives_the_same_model_back(cls, saved, untouched_model, 
     same_predictions(model, untouched_model, images)
 
 
+def test_the_base_class_knows_the_family_without_importing_it_first(saved):
+    script = f"""
+from keras_pneumo import PneumoniaClassifier
+print(type(PneumoniaClassifier.from_pretrained({str(saved)!r})).__name__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "PneumoniaResNet50"
+
+
 def test_plain_keras_opens_the_folder_where_keras_pneumo_is_not_installed(
     saved, untouched_model, images, tmp_path
 ):

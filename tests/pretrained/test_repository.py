@@ -47,9 +47,11 @@ def test_a_push_is_one_commit_of_all_files(hub, repository, model_directory):
     assert there["README.md"].decode() == repository.card
 
 
-def test_the_same_again_is_no_new_commit(hub, repository):
+def test_the_same_again_is_no_new_commit_and_says_so(hub, repository, caplog):
     first = repository.push(token="hf_ada")
-    assert repository.push(token="hf_ada").oid == first.oid
+    with caplog.at_level("INFO", "keras_pneumo"):
+        assert repository.push(token="hf_ada").oid == first.oid
+    assert "nothing was written" in caplog.text
     assert len(hub.commits(NAME)) == 2
 
 
