@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from servers.hub import HubServer
 
 # TensorFlow's notes about its own build would hide the tests' output.
@@ -69,17 +70,27 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def phantoms(tmp_path_factory):
+def shared(tmp_path_factory):
+    """A folder of all workers of this run."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def phantoms(shared):
     """A collection of 60 + 16 + 30 synthetic radiographs in the Kaggle layout."""
     from keras_pneumo import write_phantom_collection
 
-    folder = tmp_path_factory.mktemp("data") / "phantoms"
-    return write_phantom_collection(folder, n_images=60, image_size=(64, 64))
+    folder = shared / "phantoms"
+    with FileLock(shared / "phantoms.lock"):
+        if not folder.exists():
+            write_phantom_collection(folder, n_images=60, image_size=(64, 64))
+    return folder
 
 
 @pytest.fixture(scope="session")
 def prepared_dir(tmp_path_factory):
-    """Where TFDS keeps what it prepares, shared by all tests."""
+    """Where TFDS keeps what it prepares, shared by the tests of a worker."""
     return tmp_path_factory.mktemp("tfds")
 
 
@@ -91,9 +102,11 @@ def small_settings():
 
 
 @pytest.fixture(scope="session")
-def finished_run(phantoms, prepared_dir, small_settings, tmp_path_factory):
+def finished_run(phantoms, prepared_dir, small_settings, shared):
     """A whole training on phantoms, both phases; only to be read."""
     from keras_pneumo import train
 
-    output = tmp_path_factory.mktemp("runs") / "finished"
-    return train(phantoms, output, small_settings, prepared_dir=prepared_dir, verbose=0)
+    # The first worker trains, the others are given the run that is finished.
+    options = {"resume": True, "prepared_dir": prepared_dir, "verbose": 0}
+    with FileLock(shared / "finished.lock"):
+        return train(phantoms, shared / "finished", small_settings, **options)
