@@ -6,6 +6,7 @@ on, and a check of every downloaded file against the hash that the Hub states.
 """
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -265,19 +266,21 @@ def _require_intact(folder: Path, repo_id: str) -> None:
     # The cache names the content of a file by the hash that the Hub states, and the snapshot links
     # to it; where the file system has no links, there is no name to compare with.
     for link in (path for path in sorted(folder.rglob("*")) if path.is_symlink()):
-        blob = link.resolve()
-        if _hash_like_the_name_of(blob) != blob.name:
-            blob.unlink()
-            link.unlink()
+        stated = link.readlink().name
+        if re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", stated) and _hash(link, stated) != stated:
+            # What has this name may be a link itself, to content that repositories share.
+            for path in (link.resolve(), link.parent / link.readlink(), link):
+                path.unlink(missing_ok=True)
             raise HubError(
                 f"{link.name} of {repo_id} is damaged: its hash is not the one that the Hub "
                 "states. It is deleted from the cache; do the same again to download it anew."
             )
 
 
-def _hash_like_the_name_of(blob: Path) -> str:
-    with blob.open("rb") as file:
-        if len(blob.name) == 64:  # a large file
+def _hash(path: Path, like: str) -> str:
+    """The hash of a file, of the kind of another: SHA-256, or SHA-1 as git has it."""
+    with path.open("rb") as file:
+        if len(like) == 64:
             return hashlib.file_digest(file, "sha256").hexdigest()
         content = file.read()
-    return hashlib.sha1(b"blob %d\0%b" % (len(content), content)).hexdigest()  # as git has it
+    return hashlib.sha1(b"blob %d\0%b" % (len(content), content)).hexdigest()

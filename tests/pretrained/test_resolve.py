@@ -1,3 +1,5 @@
+import hashlib
+import os
 import shutil
 
 import pytest
@@ -137,6 +139,30 @@ def test_a_file_damaged_on_the_way_is_found_deleted_and_had_anew(
     folder = find_model("ada/pneumonia", cache_dir=tmp_path)
     assert same_files(folder, model_directory)
     assert Description.read(folder).threshold == 0.4
+
+
+def share_content(cache_dir):
+    """Lay the cache out as the client does where repositories share content, under other names."""
+    for blob in list((cache_dir / "models--ada--pneumonia" / "blobs").iterdir()):
+        other_name = hashlib.sha256(blob.name.encode()).hexdigest()
+        store = cache_dir / "blobs" / other_name[:2] / other_name
+        store.parent.mkdir(parents=True, exist_ok=True)
+        blob.rename(store)
+        blob.symlink_to(os.path.relpath(store, blob.parent))
+
+
+def test_shared_content_is_checked_by_the_name_that_the_repository_has_for_it(
+    published, model_directory, tmp_path
+):
+    folder = find_model("ada/pneumonia", cache_dir=tmp_path)
+    share_content(tmp_path)
+    assert find_model("ada/pneumonia", cache_dir=tmp_path) == folder
+    weights = (folder / "model.weights.h5").resolve()
+    weights.write_bytes(weights.read_bytes()[::-1])
+    with pytest.raises(HubError, match="damaged"):
+        find_model("ada/pneumonia", cache_dir=tmp_path)
+    assert not weights.exists()
+    assert same_files(find_model("ada/pneumonia", cache_dir=tmp_path), model_directory)
 
 
 def test_a_download_that_breaks_off_goes_on(published, model_directory, tmp_path):
