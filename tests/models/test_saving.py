@@ -1,3 +1,4 @@
+import hashlib
 import json
 import subprocess
 import sys
@@ -137,6 +138,7 @@ def copied(saved, target):
         (lambda folder: (folder / "model.weights.h5").unlink(), "model.weights.h5 is missing"),
         (lambda folder: truncate(folder / "model.weights.h5"), "not the file that was saved"),
         (lambda folder: (folder / "config.json").write_text("{}"), "not the file that was saved"),
+        (lambda folder: vouch_for(folder, b"no weights"), "does not hold the weights"),
     ],
     ids=[
         "no description",
@@ -149,6 +151,7 @@ def copied(saved, target):
         "no weights",
         "truncated",
         "tampered",
+        "other weights",
     ],
 )
 def test_a_spoilt_folder_is_refused_with_its_reason(saved, tmp_path, spoil, message):
@@ -161,6 +164,13 @@ def test_a_spoilt_folder_is_refused_with_its_reason(saved, tmp_path, spoil, mess
 def rewrite(folder, **changes):
     path = folder / "keras_pneumo.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def vouch_for(folder, weights):
+    (folder / "model.weights.h5").write_bytes(weights)
+    hashes = json.loads((folder / "keras_pneumo.json").read_text())["sha256"]
+    new_hash = hashlib.sha256(weights).hexdigest()
+    rewrite(folder, sha256={**hashes, "model.weights.h5": new_hash})
 
 
 def truncate(path):
