@@ -4,15 +4,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from keras_pneumo import __version__
-from keras_pneumo.errors import KerasPneumoError, OutputError
+from keras_pneumo.errors import KerasPneumoError, OutputError, SettingsError
 from keras_pneumo.files import is_occupied
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _ANY = click.Path(path_type=Path)
+
+_MANY = 20  # lines, after which a summary helps
 
 
 class _Group(click.Group):
@@ -101,6 +105,17 @@ def _weights(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 @click.option(
     "--train-batch-norm", is_flag=True, default=None, help="In phase 2; for untrained stages."
 )
+@click.option(
+    "--cache/--no-cache", default=None, help="Compute what is frozen once, and keep it [cache]"
+)
+@click.option("--views", type=int, help="Augmented views of each image, with --cache [2]")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    help="Of what is computed once [auto]",
+)
+@click.option("--cache-dir", type=_FOLDER, help="Where it is kept [~/.cache/keras-pneumo]")
+@click.option("--keep-cache", is_flag=True, help="Leave it there for another run.")
 @click.option("--patience", type=int, help="Epochs without a better AUC that end a phase [3]")
 @click.option(
     "--threshold",
@@ -121,6 +136,8 @@ def train(
     resume: bool,
     overwrite: bool,
     prepared_dir: Path | None,
+    cache_dir: Path | None,
+    keep_cache: bool,
     **options: Any,
 ) -> None:
     """Train on DATA_DIR in two phases; choose the threshold, evaluate, save.
@@ -143,6 +160,8 @@ def train(
         resume=resume,
         overwrite=overwrite,
         prepared_dir=prepared_dir,
+        cache_dir=cache_dir,
+        keep_cache=keep_cache,
     )
     click.echo(f"\n{run.report}\n")
     click.echo(f"Model:  {run.directory / 'model'}")
@@ -273,9 +292,9 @@ def explain(model: str, images: tuple[Path, ...], output: Path, overwrite: bool)
     _require_free(output, overwrite)
     loaded = open_model(model)
     found = explain_files(loaded, images, output, overwrite=overwrite)
-    _print_predictions(found, loaded.threshold)
+    counts = _print_predictions(found, loaded.threshold)
     click.echo(f"\nPictures: {output}")
-    _exit_1_on_errors(found)
+    _exit_1_on_errors(counts)
 
 
 @main.command("compare-predictions")
@@ -308,22 +327,23 @@ def compare_predictions(
 
 @main.command()
 @click.argument("model")
-@click.argument("images", metavar="IMAGE...", type=_ANY, nargs=-1, required=True)
+@click.argument("paths", metavar="PATH...", type=_ANY, nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def predict(model: str, images: tuple[Path, ...], as_json: bool) -> None:
-    """Predict the probability of PNEUMONIA for image files.
+def predict(model: str, paths: tuple[Path, ...], as_json: bool) -> None:
+    """Predict the probability of PNEUMONIA for image files, or for all those below folders.
 
     An unreadable file is reported on its line, the others are predicted, and the exit code is 1.
     """
     from keras_pneumo.inference import open_model, predict_files
 
     loaded = open_model(model)
-    found = list(predict_files(loaded, images))
-    if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], indent=2))
-    else:
-        _print_predictions(found, loaded.threshold)
-    _exit_1_on_errors(found)
+    # On a terminal the lines themselves are the progress.
+    found = predict_files(loaded, paths, progress=not sys.stdout.isatty())
+    counts = _print_json(found) if as_json else _print_predictions(found, loaded.threshold)
+    if counts.total() > _MANY and not as_json:
+        summary = ", ".join(f"{number:,} {label}" for label, number in sorted(counts.items()))
+        click.echo(f"\n{counts.total():,} files: {summary}")
+    _exit_1_on_errors(counts)
 
 
 @main.command()
@@ -382,17 +402,32 @@ def push(
     click.echo(f"Published: {commit.pr_url or commit.commit_url}")
 
 
-def _print_predictions(found: "Sequence[FilePrediction]", threshold: float) -> None:
+def _print_predictions(found: "Iterable[FilePrediction]", threshold: float) -> Counter[str]:
+    """Print a line for each as it comes, and count the labels and the errors."""
+    counts: Counter[str] = Counter()
     click.echo(f"{'probability':>11}  {'label':<9}  file   (threshold {threshold:.4g})")
     for one in found:
+        counts[one.label or "error"] += 1
         if one.error:
             click.echo(f"{'-':>11}  {'error':<9}  {one.file}   {one.error}")
         else:
             click.echo(f"{one.probability:>11.4f}  {one.label:<9}  {one.file}")
+    return counts
 
 
-def _exit_1_on_errors(found: "Sequence[FilePrediction]") -> None:
-    if any(one.error for one in found):
+def _print_json(found: "Iterable[FilePrediction]") -> Counter[str]:
+    """Print a list of objects, each as it comes, and count the labels and the errors."""
+    counts: Counter[str] = Counter()
+    for one in found:
+        click.echo(",\n" if counts else "[\n", nl=False)
+        click.echo(indent(json.dumps(asdict(one), indent=2), "  "), nl=False)
+        counts[one.label or "error"] += 1
+    click.echo("\n]")
+    return counts
+
+
+def _exit_1_on_errors(counts: Counter[str]) -> None:
+    if counts["error"]:
         sys.exit(1)
 
 
@@ -452,3 +487,30 @@ def phantoms(directory: Path, train_images: int, image_size: tuple[int, int], se
 
     write_phantom_collection(directory, n_images=train_images, image_size=image_size, seed=seed)
     click.echo(f"Synthetic radiographs: {directory}")
+
+
+@main.command()
+@click.option("--cache-dir", type=_FOLDER, help="The folder [~/.cache/keras-pneumo]")
+@click.option("--delete", "to_delete", multiple=True, metavar="NAME|all", help="Repeatable.")
+def cache(cache_dir: Path | None, to_delete: tuple[str, ...]) -> None:
+    """List the features that trainings have kept or left behind, or delete them."""
+    from keras_pneumo.training.feature_cache import caches, default_root
+
+    root = cache_dir or default_root()
+    found = {one.directory.name: one for one in caches(root)}
+    unknown = set(to_delete) - {*found, "all"}
+    if unknown:
+        raise SettingsError(
+            f"There is no cache {', '.join(sorted(unknown))} in {root}. There are: "
+            f"{', '.join(found) or 'none'}."
+        )
+    for name, one in found.items():
+        gone = name in to_delete or "all" in to_delete
+        if gone:
+            one.delete()
+        click.echo(
+            f"{name}  {one.size / 1e9:>6.2f} GB  {one.key['boundary']} of {one.key['config']}"
+            f"{'  deleted' if gone else ''}"
+        )
+    if not found:
+        click.echo(f"There are no features in {root}.")

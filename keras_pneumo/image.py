@@ -4,7 +4,8 @@ Training, evaluation and single files all come through here, so a model never se
 was resized differently from those it learnt from.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -15,12 +16,23 @@ from keras_pneumo.errors import ImageError, SettingsError
 
 Resize = Literal["stretch", "pad"]
 
+# A JPEG is decoded at one of these fractions of its size: 1, 1/2, 1/4 or 1/8.
+_RATIOS = (1.0, 2.0, 4.0, 8.0)
+# A scaled image has at least this many pixels for one of the result, along each side.
+_SPARE = 2.0
+
 
 def decode(contents: Any, image_size: tuple[int, int], resize: Resize = "stretch") -> Any:
     """Decode an encoded image and resize it, antialiased; safe inside ``tf.data``.
 
     Grayscale and RGB files both come out with three channels. Resizing is bicubic (Keys, 1981,
     a = -0.5) with a support that widens with the reduction, like Pillow's.
+
+    A JPEG of four times the target or more is decoded at 1/2, 1/4 or 1/8 of its size, which saves
+    time and memory. It is still at least twice the target then, as in Pillow's
+    ``Image.thumbnail``, so the filter above makes the picture: for radiographs within 0.2 grey
+    levels of the whole image on average. Smaller ones are half a grey level darker, since
+    TensorFlow decodes whole JPEGs with libjpeg's fast transform.
 
     Args:
         contents: Scalar string tensor, the bytes of a JPEG or PNG file.
@@ -39,17 +51,70 @@ def decode(contents: Any, image_size: tuple[int, int], resize: Resize = "stretch
         >>> decode(contents, (32, 32)).shape
         TensorShape([32, 32, 3])
     """
-    image = tf.io.decode_image(contents, channels=3, expand_animations=False)
-    image.set_shape((None, None, 3))
-    keep_aspect = resize == "pad"
-    image = tf.image.resize(
-        image, image_size, method="bicubic", antialias=True, preserve_aspect_ratio=keep_aspect
+    pixels, extent = tf.cond(
+        tf.io.is_jpeg(contents),
+        lambda: _decode_jpeg(contents, image_size, resize),
+        lambda: _decode_whole(contents),
     )
+    image = _resize(pixels, extent, _fitted(extent, image_size, resize))
     # Bicubic overshoots at edges, and truncation would darken the image by half a grey level.
     image = tf.cast(tf.round(tf.clip_by_value(image, 0.0, 255.0)), tf.uint8)
-    if keep_aspect:
+    if resize == "pad":
         image = tf.image.resize_with_crop_or_pad(image, *image_size)
-    return tf.ensure_shape(image, (*image_size, 3))
+    return tf.broadcast_to(image, (*image_size, 3))
+
+
+def _decode_jpeg(contents: Any, image_size: tuple[int, int], resize: Resize) -> tuple[Any, Any]:
+    """Decode a JPEG with the channels it has, scaled down where the target is much smaller.
+
+    Returns:
+        The pixels, uint8, and the ``(height, width)`` of the image in them, float32: with a
+        fraction where its last pixels lie partly beyond the image.
+    """
+    size = tf.cast(tf.io.extract_jpeg_shape(contents)[:2], tf.float32)
+    ratios = tf.constant(_RATIOS)
+    reduction = tf.reduce_min(size / _fitted(size, image_size, resize))
+    step = tf.reduce_sum(tf.cast(reduction >= _SPARE * ratios[1:], tf.int32))
+    # The ratio is an attribute of the operation, so each has its own.
+    scaled = [partial(tf.io.decode_jpeg, contents, ratio=int(ratio)) for ratio in _RATIOS]
+    return tf.switch_case(step, scaled), size / ratios[step]
+
+
+def _decode_whole(contents: Any) -> tuple[Any, Any]:
+    pixels = tf.io.decode_image(contents, channels=3, expand_animations=False)
+    pixels.set_shape((None, None, 3))
+    return pixels, tf.cast(tf.shape(pixels)[:2], tf.float32)
+
+
+def _fitted(size: Any, image_size: tuple[int, int], resize: Resize) -> Any:
+    """Height and width that an image of ``size`` takes up in the result, whole float32."""
+    target = tf.constant(image_size, tf.float32)
+    return target if resize == "stretch" else tf.round(tf.reduce_min(target / size) * size)
+
+
+def _resize(pixels: Any, extent: Any, size: Any) -> Any:
+    """Resize to ``size`` as ``tf.image.resize`` does, to the same bits in a fraction of the time.
+
+    Its kernel adds up whole rows at once, but columns one pixel after the other: so the columns,
+    too, have their turn as rows. Channels lie beside each other in a row.
+    """
+    height, width = tf.unstack(tf.cast(size, tf.int32))
+    rows = tf.reshape(pixels, (tf.shape(pixels)[0], -1))
+    rows = _resize_rows(rows, height, size[0] / extent[0])
+    columns = tf.reshape(tf.transpose(rows), (tf.shape(pixels)[1], -1))
+    columns = _resize_rows(columns, width, size[1] / extent[1])
+    return tf.reshape(tf.transpose(tf.reshape(columns, (-1, height))), (height, width, -1))
+
+
+def _resize_rows(rows: Any, n_rows: Any, scale: Any) -> Any:
+    return tf.raw_ops.ScaleAndTranslate(
+        images=rows[None, :, None],
+        size=(n_rows, 1),
+        scale=(scale, 1.0),
+        translation=(0.0, 0.0),
+        kernel_type="keyscubic",
+        antialias=True,
+    )[0, :, 0]
 
 
 def read(path: str | Path, image_size: tuple[int, int], resize: str = "stretch") -> np.ndarray:
@@ -73,7 +138,7 @@ def read(path: str | Path, image_size: tuple[int, int], resize: str = "stretch")
         >>> read(file, (32, 32)).shape
         (32, 32, 3)
     """
-    image_size, resize = check_size(image_size), check_resize(resize)
+    decoder = _decoder(check_size(image_size), check_resize(resize))
     try:
         contents = Path(path).read_bytes()
     except OSError as error:
@@ -82,12 +147,19 @@ def read(path: str | Path, image_size: tuple[int, int], resize: str = "stretch")
     if not contents:
         raise ImageError(f"An image file must not be empty. Found 0 bytes in {path}.")
     try:
-        return decode(contents, image_size, resize).numpy()
+        return decoder(tf.constant(contents)).numpy()
     except tf.errors.InvalidArgumentError:
         raise ImageError(
             f"An image file must be a whole JPEG or PNG. {path} ({len(contents):,} bytes) cannot "
             "be decoded: it is truncated or no image. Replace or remove it."
         ) from None
+
+
+@lru_cache(maxsize=8)
+def _decoder(image_size: tuple[int, int], resize: Resize) -> Callable[[Any], Any]:
+    """``decode`` as one graph; operation by operation it takes three times as long."""
+    contents = tf.TensorSpec((), tf.string)
+    return tf.function(decode).get_concrete_function(contents, image_size, resize)
 
 
 def read_batches(

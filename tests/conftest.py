@@ -23,6 +23,10 @@ os.environ |= {
     "NO_PROXY": "127.0.0.1,localhost",
 }
 
+# Trainings of tests leave nothing in the user's folder.
+_features = tempfile.TemporaryDirectory(prefix="features-")
+os.environ["KERAS_PNEUMO_CACHE"] = _features.name
+
 
 @pytest.fixture
 def hub():

@@ -100,8 +100,31 @@ class Splits:
         Args:
             epoch: Number of the epoch, from 0.
         """
-        seed = int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0]) // 2
-        return self._training_batches(seed, reshuffle=False)
+        return self._training_batches(_seed_of(self._seed, epoch), reshuffle=False)
+
+    def epoch_order(self, epoch: int) -> np.ndarray:
+        """The order in which ``train_epoch`` goes through the training images.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+
+        Returns:
+            int64 array ``(n,)``: positions in ``examples("train")``.
+        """
+        positions = tf.data.Dataset.range(len(self.examples("train"))).shuffle(
+            _SHUFFLE_BUFFER, seed=_seed_of(self._seed, epoch), reshuffle_each_iteration=False
+        )
+        return np.fromiter(positions.as_numpy_iterator(), "int64")
+
+    def view(self, number: int) -> tf.data.Dataset:
+        """Training batches in the order of ``examples("train")``, augmented once.
+
+        Args:
+            number: Number of the view, from 0, on which alone the augmentation depends.
+        """
+        # The 1 keeps it apart from the epochs.
+        vary = build_augmentation(self._augmentation, _seed_of(self._seed, number, 1))
+        return self.batches("train").map(lambda x, y: (vary(x), y)).prefetch(tf.data.AUTOTUNE)
 
     def batches(self, split: str) -> tf.data.Dataset:
         """Batches of a split for evaluation: uint8, in the order of ``examples``.
@@ -172,9 +195,13 @@ class Splits:
             raise SettingsError(
                 f"`split` must be one of {', '.join(known)} here. Received: {split!r}."
             )
-        # The files' own bytes, so that images are decoded here as everywhere else.
         return self._builder.as_dataset(
-            split=split, shuffle_files=False, decoders={"image": tfds.decode.SkipDecoding()}
+            split=split,
+            shuffle_files=False,
+            # The files' own bytes, so that images are decoded here as everywhere else.
+            decoders={"image": tfds.decode.SkipDecoding()},
+            # By itself TFDS would keep up to 250 MB of them in memory, anew for each such dataset.
+            read_config=tfds.ReadConfig(try_autocache=False),
         )
 
 
@@ -249,6 +276,10 @@ def load_splits(
         augmentation=augmentation,
         seed=seed,
     )
+
+
+def _seed_of(*entropy: int) -> int:
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0]) // 2
 
 
 def _config(name: str, seed: int) -> ChestXrayConfig:

@@ -1,23 +1,29 @@
 """PneumoniaClassifier: what every model of the family can do."""
 
 import json
+import os
 import shutil
 import tempfile
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 import keras_pneumo
 from keras_pneumo import image
-from keras_pneumo.errors import SettingsError, WeightsError
+from keras_pneumo.errors import LayoutError, SettingsError, WeightsError
 from keras_pneumo.files import new_directory
 from keras_pneumo.models.freezing import top_layers
 from keras_pneumo.models.weights import load_backbone
@@ -28,6 +34,12 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
 
     from keras_pneumo.evaluation.report import EvaluationReport
+
+Compiled = Callable[[Any, int], np.ndarray]
+Content = TypeVar("Content")
+
+_SUFFIXES = (".jpeg", ".jpg", ".png")
+_FILES_AHEAD = 64
 
 
 @dataclass(frozen=True)
@@ -116,10 +128,9 @@ class PneumoniaClassifier(keras.Model):
         self.metadata = {}
         self.jit_compile = _jit_compile()
         self._freeze(0, train_batch_norm=False)
-        # A bound method, since Keras would save a second model that it finds as an attribute.
-        extractor = keras.Model(inputs, features)
-        extractor.jit_compile = _jit_compile()
-        self._predict_features = extractor.predict
+        # Functions, since Keras would save a second model that it finds as an attribute.
+        self._compute_features = compiled(keras.Model(inputs, features))
+        self._compute_outputs = compiled(keras.Model(inputs, outputs))
 
     @property
     def backbone(self) -> keras.Model:
@@ -256,22 +267,30 @@ class PneumoniaClassifier(keras.Model):
             layer.trainable = layer.name in names and (train_batch_norm or not is_batch_norm)
         self._fine_tuned = (n_layers, train_batch_norm)
 
-    def extract_features(self, data: Any, batch_size: int = 32, verbose: Any = 0) -> np.ndarray:
+    def extract_features(
+        self, data: Any, batch_size: int | None = None, verbose: Any = 0
+    ) -> np.ndarray:
         """Compute the backbone's pooled output, in inference mode.
+
+        Files are read ahead while the model computes, a few at a time: what grows with their number
+        is the result alone, for ResNet-50 by 8 KB an image.
 
         Args:
             data: Images as an array ``(n, height, width, 3)`` in [0, 255]; or a ``tf.data``
-                pipeline of batches, alone or in tuples that start with the images; or the paths
-                of image files.
-            batch_size: Images at a time, for arrays and files. It does not change the result.
-            verbose: As for ``keras.Model.predict``.
+                pipeline of batches, alone or in tuples that start with the images; or the path of
+                an image file, or of a folder for all images below it, in sorted order; or an
+                iterable of such paths.
+            batch_size: Images at a time; it does not change the result. By default 8 on a CPU,
+                whose caches hold no more, and 32 elsewhere.
+            verbose: Show a progress bar on stderr, if that is a terminal.
 
         Returns:
             float32 array ``(n, channels)``, 2,048 channels for ResNet-50, in the order of ``data``.
 
         Raises:
             ImageError: A file cannot be read.
-            SettingsError: The array has another shape, or there are no images.
+            LayoutError: A folder holds no image, or cannot be listed.
+            SettingsError: The images have another shape, or there are none.
 
         Examples:
             >>> from keras_pneumo.models.resnet50 import PneumoniaResNet50
@@ -279,26 +298,57 @@ class PneumoniaClassifier(keras.Model):
             >>> model.extract_features(np.zeros((3, 32, 32, 3), "uint8")).shape
             (3, 2048)
         """
-        if isinstance(data, (str, Path)):
-            data = [data]
-        if isinstance(data, Sequence) and data and isinstance(data[0], (str, Path)):
-            batches = image.read_batches(data, self.image_size, self.resize, batch_size)
-            outputs = [self._predict_features(batch, verbose=verbose) for batch in batches]
-            return np.concatenate(outputs).astype("float32")
-        shape = getattr(data, "shape", None)
-        expected = (*self.image_size, 3)
-        if shape is not None and (len(shape) != 4 or tuple(shape[1:]) != expected or not shape[0]):
+        batch_size = check_batch_size(batch_size)
+        images, total = self._images_of(data, batch_size)
+        most = min(batch_size, total or batch_size)
+        batches = (
+            self._compute_features(some[start : start + most], most)
+            for some in images
+            for start in range(0, len(some), most)
+        )
+        bar = {"unit": " images", "desc": "Features", "disable": None if verbose else True}
+        found = np.fromiter(
+            tqdm(chain.from_iterable(batches), total=total, **bar),
+            dtype=np.dtype(("float32", self.backbone.output_shape[-1:])),
+            count=-1 if total is None else total,
+        )
+        if not len(found):
+            raise SettingsError(f"Images must be at least one. There is none in {data!r}.")
+        return found
+
+    def probabilities(self, images: Any, batch_size: int) -> np.ndarray:
+        """Compute what ``predict`` does for one batch, without what that needs to begin.
+
+        Args:
+            images: Array ``(n, height, width, 3)`` in [0, 255], n up to ``batch_size``.
+            batch_size: The most images that this is called with.
+
+        Returns:
+            float32 array ``(n,)``: the probabilities of PNEUMONIA, in [0, 1].
+        """
+        return self._compute_outputs(images, batch_size)[:, 0]
+
+    def _images_of(self, data: Any, batch_size: int) -> tuple[Iterable[Any], int | None]:
+        """Arrays of images, and how many images they hold if that is known."""
+        if isinstance(data, tf.data.Dataset):
+            batches = data.as_numpy_iterator()
+            images = (batch[0] if isinstance(batch, tuple) else batch for batch in batches)
+            return map(self._checked, images), None
+        if hasattr(data, "shape"):
+            return [self._checked(data)], len(data)
+        files = image_files(data)
+        read = partial(image.read, image_size=self.image_size, resize=self.resize)
+        chunks = in_chunks(read_ahead(files, read), batch_size)
+        return map(np.stack, chunks), len(files) if isinstance(files, Sized) else None
+
+    def _checked(self, images: Any) -> Any:
+        shape, expected = tuple(images.shape), (*self.image_size, 3)
+        if len(shape) != 4 or shape[1:] != expected or not shape[0]:
             raise SettingsError(
                 f"Images must be an array (n, {', '.join(map(str, expected))}) with n > 0 and "
-                f"values in [0, 255]. Received shape {tuple(shape)}. Resize them, or pass paths."
+                f"values in [0, 255]. Received shape {shape}. Resize them, or pass paths."
             )
-        if isinstance(data, Sequence):
-            raise SettingsError(
-                "Images must be an array, a tf.data pipeline or the paths of files. "
-                f"Received a {type(data).__name__} of {len(data)}. Stack arrays with numpy.stack."
-            )
-        features = self._predict_features(data, batch_size=batch_size, verbose=verbose)
-        return np.asarray(features, "float32")
+        return images
 
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments, and the state that a saved model needs back."""
@@ -525,3 +575,152 @@ def _jit_compile() -> bool | str:
 def _members(cls: type) -> list[type]:
     children: list[type] = cls.__subclasses__()
     return [cls, *(member for child in children for member in _members(child))]
+
+
+def compiled(model: keras.Model) -> Compiled:
+    """Make a model a function of batches, in inference mode, that is compiled once.
+
+    ``Model.predict`` compiles for the size of the first batch, and again when the last is smaller.
+
+    Args:
+        model: From images to one output. When its weights change later, so does the function.
+
+    Returns:
+        A function of images ``(n, height, width, 3)`` and of the most images that it will be given
+        in such a call. It returns an array of n rows.
+
+    Examples:
+        >>> inputs = keras.Input((2, 2, 3))
+        >>> mean = compiled(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)))
+        >>> mean(np.ones((3, 2, 2, 3)), 8).shape
+        (3, 3)
+    """
+    backend, xla = keras.backend.backend(), bool(_jit_compile())
+    compute = model.predict_on_batch
+    if backend == "tensorflow":
+        any_number = tf.TensorSpec((None, *model.input_shape[1:]), "float32")
+        compute = tf.function(
+            partial(model, training=False), [any_number], autograph=False, jit_compile=xla
+        )
+    # XLA compiles for each number of images.
+    pad = xla and backend != "torch"
+
+    def compute_batch(images: Any, batch_size: int) -> np.ndarray:
+        n = len(images)
+        inputs = np.zeros((batch_size if pad else n, *images.shape[1:]), "float32")
+        inputs[:n] = images
+        return np.asarray(compute(inputs))[:n]
+
+    return compute_batch
+
+
+def check_batch_size(batch_size: int | None) -> int:
+    """Return ``batch_size``, by default what suits the hardware.
+
+    Raises:
+        SettingsError: It is below 1.
+    """
+    if batch_size is None:
+        # What 8 images become between two layers fits into the caches of a processor.
+        return 32 if _jit_compile() else 8
+    if batch_size < 1:
+        raise SettingsError(f"`batch_size` must be at least 1. Received: {batch_size!r}.")
+    return batch_size
+
+
+def image_files(paths: str | Path | Iterable[str | Path]) -> Iterable[str | Path]:
+    """List files, and for each folder the images below it.
+
+    An image is what ends in ``.jpeg``, ``.jpg`` or ``.png``; no file is opened. Hidden files and
+    folders and ``__MACOSX`` are passed over.
+
+    Args:
+        paths: The path of a file or a folder, or an iterable of such paths.
+
+    Returns:
+        Files as given, those of a folder in sorted order: a list if ``paths`` has a length,
+        otherwise an iterator, which looks into a folder when it comes to it.
+
+    Raises:
+        LayoutError: A folder holds no image, or cannot be listed.
+        SettingsError: An entry is no path.
+
+    Examples:
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("b.png", "a.JPEG", "notes.txt", ".hidden.png"):
+        ...     (folder / name).touch()
+        >>> [Path(file).name for file in image_files(folder)]
+        ['a.JPEG', 'b.png']
+    """
+    if isinstance(paths, str | Path):
+        paths = [paths]
+    files = chain.from_iterable(map(_files_of, paths))
+    return list(files) if isinstance(paths, Sized) else files
+
+
+def _files_of(path: Any) -> list[str | Path]:
+    if not isinstance(path, str | Path):
+        raise SettingsError(
+            "Images must be paths of files and folders or, for features, one array or a tf.data "
+            f"pipeline. Received a {type(path).__name__} in a list. Stack arrays with numpy.stack."
+        )
+    if not Path(path).is_dir():
+        return [path]
+    found: list[str | Path] = []
+    for parent, folders, files in os.walk(path, onerror=_refuse_to_skip):
+        folders[:] = filter(_is_visible, folders)
+        images = (name for name in files if name.lower().endswith(_SUFFIXES))
+        found += [Path(parent, name) for name in filter(_is_visible, images)]
+    if not found:
+        raise LayoutError(
+            f"A folder must hold at least one image ({', '.join(_SUFFIXES)}), or folders that do. "
+            f"{path} holds none. Give another folder, or the files themselves."
+        )
+    return sorted(found)
+
+
+def _is_visible(name: str) -> bool:
+    return not name.startswith(".") and name.lower() != "__macosx"
+
+
+def _refuse_to_skip(error: OSError) -> NoReturn:
+    raise LayoutError(
+        f"A folder must be readable whole. {error.filename}: {error.strerror}. Make it readable, "
+        "or give the files themselves."
+    ) from error
+
+
+def read_ahead(
+    paths: Iterable[str | Path], read: Callable[[str | Path], Content]
+) -> Iterator[Content]:
+    """Read files on several threads, not many before they are asked for.
+
+    Args:
+        paths: The files.
+        read: What reads one of them.
+
+    Yields:
+        What ``read`` returns, in the order of the files; what it raises is raised.
+
+    Examples:
+        >>> list(read_ahead(["a", "b"], str.upper))
+        ['A', 'B']
+    """
+    waiting: deque[Future[Content]] = deque()
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    try:
+        for path in paths:
+            waiting.append(pool.submit(read, path))
+            if len(waiting) > _FILES_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def in_chunks(items: Iterable[Content], size: int) -> Iterator[list[Content]]:
+    """Give lists of ``size`` items; the last one may be shorter."""
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
+        yield chunk

@@ -13,6 +13,7 @@ from keras_pneumo.data.pipeline import Splits
 from keras_pneumo.errors import TrainingError
 from keras_pneumo.files import replacing
 from keras_pneumo.models.classifier import PneumoniaClassifier
+from keras_pneumo.training.fitting import Features, Fitting
 from keras_pneumo.training.run_directory import Epoch, RunDirectory, RunState
 from keras_pneumo.training.settings import TrainSettings
 
@@ -25,7 +26,11 @@ class _StopAfterOneEpoch(keras.callbacks.Callback):
 
 
 def train_phases(
-    model: PneumoniaClassifier, splits: Splits, run: RunDirectory, verbose: Any
+    model: PneumoniaClassifier,
+    splits: Splits,
+    run: RunDirectory,
+    features: Features,
+    verbose: Any,
 ) -> RunState:
     """Train the head, then the top layers; afterwards ``model`` has the best epoch's weights.
 
@@ -36,6 +41,7 @@ def train_phases(
         model: The model, with the weights it starts from.
         splits: The collection.
         run: The run's folder.
+        features: Prepares what each phase trains on.
         verbose: As for ``keras.Model.fit``.
 
     Returns:
@@ -51,9 +57,11 @@ def train_phases(
             continue
         summary = _begin(model, phase, settings)
         logger.info("Phase %d of 2, %s: %s.", number, phase.replace("_", "-"), summary)
+        fitting = features.fitting(phase)
         _restore(model, run, phase)
         while not run.state.is_phase_done(phase, most, settings.patience):
-            _save(model, run, _train_epoch(model, splits, run, phase, most, verbose))
+            epoch = _train_epoch(model, fitting, splits, run, phase, most, verbose)
+            _save(model, run, epoch)
     best = run.state.best
     assert best is not None  # phase 1 has at least one epoch
     model.plain().load_weights(run.best_weights(best))
@@ -83,6 +91,7 @@ def _restore(model: PneumoniaClassifier, run: RunDirectory, phase: str) -> None:
 
 def _train_epoch(
     model: PneumoniaClassifier,
+    fitting: Fitting,
     splits: Splits,
     run: RunDirectory,
     phase: str,
@@ -92,8 +101,8 @@ def _train_epoch(
     state = run.state
     number = len(state.epochs)
     _reseed(model, run.settings.seed, number)
-    history = model.fit(
-        splits.train_epoch(number),
+    history = fitting.fit(
+        number,
         initial_epoch=len(state.of_phase(phase)),
         epochs=most,
         class_weight=splits.class_weight,
@@ -103,7 +112,7 @@ def _train_epoch(
     ).history
     trained = {name: float(history[name][-1]) for name in ("loss", "accuracy", "auc")}
     labels = splits.examples("validation").label
-    scores = model.predict(splits.validation, verbose=verbose)[:, 0].astype("float64")
+    scores = fitting.validation_scores(verbose)
     if not (math.isfinite(trained["loss"]) and bool((scores == scores).all())):
         raise TrainingError(
             f"The loss must be a number. Epoch {number + 1} ({phase}) ended with a loss of "

@@ -28,6 +28,12 @@ class TrainSettings:
         fine_tune_learning_rate: Of Adam in phase 2.
         train_batch_norm: Let BatchNormalization train in phase 2. For stages without pretrained
             weights; otherwise its ImageNet statistics are better than those of small batches.
+        cache: Compute what is frozen in a phase once for each view of an image, and train on that.
+            Otherwise it is computed anew in every epoch.
+        views: How many augmented views of each training image there are with ``cache``; without
+            it, every epoch has a new one.
+        precision: Of what is computed once: ``"float32"``; ``"bfloat16"``; or ``"auto"``, bfloat16
+            where the hardware has it, kept on disk as float16.
         patience: Epochs without a better validation AUC after which a phase ends.
         threshold: Policy that chooses the operating threshold on the validation split:
             ``"youden"``, ``"sensitivity=0.95"``, ``"specificity=0.9"``, ``"f_beta=2"``,
@@ -60,6 +66,9 @@ class TrainSettings:
     fine_tune_epochs: int = 10
     fine_tune_learning_rate: float = 1e-5
     train_batch_norm: bool = False
+    cache: bool = True
+    views: int = 2
+    precision: str = "auto"
     patience: int = 3
     threshold: str = "youden"
     evaluate_on: tuple[str, ...] = ("validation", "test")
@@ -70,7 +79,12 @@ class TrainSettings:
         # JSON gives lists back.
         object.__setattr__(self, "image_size", tuple(self.image_size))
         object.__setattr__(self, "evaluate_on", tuple(self.evaluate_on))
-        for name, least in {"head_epochs": 1, "fine_tune_epochs": 0, "patience": 1}.items():
+        for name, least in {
+            "head_epochs": 1,
+            "fine_tune_epochs": 0,
+            "views": 1,
+            "patience": 1,
+        }.items():
             if getattr(self, name) < least:
                 raise SettingsError(
                     f"`{name}` must be at least {least}. Received: {getattr(self, name)!r}."

@@ -20,6 +20,8 @@ from keras_pneumo.inference import calibrate, predict_split
 from keras_pneumo.models.classifier import PneumoniaClassifier
 from keras_pneumo.models.resnet50 import PneumoniaResNet50
 from keras_pneumo.reporting import report_on
+from keras_pneumo.training.feature_cache import default_root
+from keras_pneumo.training.fitting import Features
 from keras_pneumo.training.phases import train_phases
 from keras_pneumo.training.run_directory import RunDirectory, RunState
 from keras_pneumo.training.settings import TrainSettings
@@ -52,6 +54,8 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     prepared_dir: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    keep_cache: bool = False,
     verbose: Any = "auto",
 ) -> TrainedRun:
     """Train a PneumoniaResNet50 in two phases, calibrate, evaluate and save it.
@@ -69,6 +73,9 @@ def train(
             finished is given back as it is; one that never began is begun.
         overwrite: Replace the run in ``output``.
         prepared_dir: Where TFDS keeps the prepared data.
+        cache_dir: Where the features are kept that are computed once; by default the folder that
+            the environment variable ``KERAS_PNEUMO_CACHE`` names, or ``~/.cache/keras-pneumo``.
+        keep_cache: Leave them there at the end, for another run with the same frozen part.
         verbose: As for ``keras.Model.fit``.
 
     Returns:
@@ -129,10 +136,13 @@ def train(
         dropout=settings.dropout,
     )
     # A stage that does not exist is found here, and not after phase 1.
-    model.fine_tune(settings.fine_tune_layers)
+    root = Path(cache_dir).expanduser() if cache_dir else default_root()
+    features = Features(model, splits, settings, data["fingerprint"], root)
     # Only now, so that a setting that is wrong leaves no run behind.
     run = run or RunDirectory.create(output, settings, data, overwrite)
-    state = train_phases(model, splits, run, verbose)
+    state = train_phases(model, splits, run, features, verbose)
+    if not keep_cache:
+        features.delete()
     return _conclude(model, splits, data_dir, run, state, verbose)
 
 

@@ -23,6 +23,7 @@ def test_settings_are_frozen():
         {"head_epochs": 0},
         {"fine_tune_epochs": -1},
         {"patience": 0},
+        {"views": 0},
         {"head_learning_rate": 0.0},
         {"fine_tune_learning_rate": -1e-5},
     ],

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from keras_pneumo.errors import OutputError, TrainingError
+from keras_pneumo.training.feature_cache import Batches, FeatureCache, caches, fingerprint
+
+KEY = {"boundary": "features", "config": "kaggle_grouped"}
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return FeatureCache(
+        tmp_path / fingerprint(KEY), {"train": 10, "validation": 4}, (2, 3), "float16", views=2
+    )
+
+
+def source(part, rows=None, batch=3):
+    start = {"validation": 0, "view-0": 100, "view-1": 200}[part]
+    total = rows or {"validation": 4}.get(part, 10)
+    values = start + np.arange(total, dtype="float32")[:, None, None] + np.zeros((1, 2, 3))
+    for position in range(0, total, batch):
+        yield values[position : position + batch].astype("float32")
+
+
+def test_what_is_written_is_read_back(cache):
+    cache.fill(source, KEY)
+    np.testing.assert_array_equal(cache.read("validation")[:, 0, 0], np.arange(4))
+    np.testing.assert_array_equal(cache.read("view-1")[:, 1, 2], 200 + np.arange(10))
+    assert cache.size == (4 + 2 * 10) * 6 * 2
+    (found,) = caches(cache.directory.parent)
+    assert found.key == KEY
+    assert cache.size < found.size < cache.size + 2000
+
+
+def test_what_is_there_is_not_computed_again(cache):
+    cache.fill(source, KEY)
+    cache.fill(lambda part: pytest.fail(part), KEY)
+
+
+def test_an_interrupted_cache_goes_on_with_the_part_that_is_missing(cache):
+    def interrupted(part):
+        if part == "view-1":
+            yield from list(source(part))[:2]
+            raise KeyboardInterrupt
+        yield from source(part)
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.fill(interrupted, KEY)
+    assert {path.stem for path in cache.directory.glob("*.npy")} == {"validation", "view-0"}
+    asked = []
+
+    def rest(part):
+        asked.append(part)
+        return source(part)
+
+    cache.fill(rest, KEY)
+    assert asked == ["view-1"]
+
+
+def test_a_source_that_ends_early_leaves_no_part(cache):
+    with pytest.raises(TrainingError, match="3 of 4"):
+        cache.fill(lambda part: source(part, rows=3), KEY)
+    assert not list(cache.directory.glob("*.npy"))
+
+
+def test_a_full_disk_is_found_before_the_work(tmp_path):
+    cache = FeatureCache(
+        tmp_path / "x", {"train": 10**9, "validation": 1}, (10**6,), "float16", views=1
+    )
+    with pytest.raises(OutputError, match=r"2000000\.0 GB"):
+        cache.fill(lambda part: pytest.fail(part), KEY)
+
+
+def test_numbers_that_float16_cannot_hold_are_refused(cache):
+    with pytest.raises(TrainingError, match="float32"):
+        cache.fill(lambda part: (1e6 * batch for batch in source(part)), KEY)
+
+
+def test_an_epoch_goes_through_its_order_and_through_the_views(cache):
+    cache.fill(source, KEY)
+    labels, order = np.arange(10) % 2, np.random.default_rng(0).permutation(10)
+    seen = []
+    for epoch in (0, 1):
+        batches = Batches(cache, labels, order, 4, epoch)
+        assert len(batches) == 3
+        features, found = map(np.concatenate, zip(*(batches[i] for i in range(3)), strict=True))
+        np.testing.assert_array_equal(found, labels[order])
+        np.testing.assert_array_equal(features[:, 0, 0] % 100, order)
+        seen.append(features[:, 0, 0] // 100)
+    # Each image in one view, then in the other; in each epoch some of both.
+    assert set(seen[0]) == {1, 2}
+    np.testing.assert_array_equal(seen[0] + seen[1], 3)
+
+
+def test_validation_is_read_in_order_without_labels(cache):
+    cache.fill(source, KEY)
+    batches = Batches(cache, None, np.arange(4), 3, None)
+    assert batches[0].dtype == np.float32
+    np.testing.assert_array_equal(batches[1][:, 0, 0], [3])
+
+
+def test_a_fingerprint_stands_for_every_value():
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint({"a": 1, "b": 2}) != fingerprint({"a": 1, "b": 3})
