@@ -115,11 +115,30 @@ def test_predict_prints_a_line_per_file_and_its_exit_code_tells_of_errors(
     )
     result = run("predict", finished_run.directory, good, tmp_path / "bad.jpeg", expect=1)
     assert "bad.jpeg" in result.output.splitlines()[2]
+    assert "files:" not in result.output
     result = run("predict", finished_run.directory, tmp_path / "bad.jpeg", good, "--json", expect=1)
     bad, found = json.loads(result.output)
     assert "cannot be decoded" in bad["error"]
     assert set(found) == {"file", "threshold", "probability", "label", "error"}
     assert found["threshold"] == finished_run.model.threshold
+
+
+def test_predict_goes_through_folders_and_sums_up_what_is_long(
+    run, finished_run, phantoms, tmp_path
+):
+    (tmp_path / "bad.jpeg").write_bytes(b"no image")
+    folder = phantoms / "test"
+    lines = run("predict", finished_run.directory, folder, tmp_path, expect=1).output.splitlines()
+    *predictions, blank, summary = lines[1:]
+    assert len(predictions) == 31
+    labels = [line.split()[1] for line in predictions]
+    counts = {label: labels.count(label) for label in sorted(set(labels))}
+    assert summary == "31 files: " + ", ".join(f"{n} {label}" for label, n in counts.items())
+    assert (labels[-1], blank) == ("error", "")
+    found = json.loads(run("predict", finished_run.directory, folder, "--json").stdout)
+    assert [(one["label"], f"{one['probability']:.4f}") for one in found] == [
+        (line.split()[1], line.split()[0]) for line in predictions[:-1]
+    ]
 
 
 def test_explain_draws_a_picture_per_file(run, finished_run, phantoms, tmp_path):

@@ -1,3 +1,5 @@
+from itertools import cycle, islice
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from keras_pneumo import (
     open_model,
     predict_files,
 )
-from keras_pneumo.errors import WeightsError
+from keras_pneumo.errors import LayoutError, SettingsError, WeightsError
 from keras_pneumo.evaluation.calibration import fit_temperature
 from keras_pneumo.inference import calibrate, predict_split, splits_for
 
@@ -47,7 +49,7 @@ def test_calibration_leaves_nothing_to_gain_and_is_recorded(finished_run, splits
     model = PneumoniaResNet50.from_pretrained(finished_run.directory / "model")
     # A head that knows its training images by heart is too sure of itself.
     features = model.extract_features(splits.batches("train"))
-    head = LogisticRegression(C=1e3, max_iter=1000).fit(features, splits.examples("train").label)
+    head = LogisticRegression(max_iter=1000).fit(features, splits.examples("train").label)
     model.get_layer("logit").set_weights([head.coef_.T, head.intercept_])
     before = predict_split(model, splits, "test", verbose=0)
     found = calibrate(model, splits, "sensitivity=0.9", split="test", verbose=0)
@@ -90,6 +92,41 @@ def test_one_unreadable_file_stops_nothing(finished_run, phantoms, tmp_path):
     for one in found[::2]:
         expected = "PNEUMONIA" if one.probability >= finished_run.model.threshold else "NORMAL"
         assert one.label == expected
+
+
+def test_a_folder_is_predicted_in_sorted_order(finished_run, phantoms, tmp_path):
+    files = sorted((phantoms / "test").rglob("*.jpeg"))
+    folder, bad = phantoms / "test", tmp_path / "bad.jpeg"
+    bad.write_bytes(b"no image")
+    expected = list(predict_files(finished_run.model, files))
+    assert [one.file for one in expected] == list(map(str, files))
+    for paths in (folder, str(folder), iter(files)):
+        assert list(predict_files(finished_run.model, paths)) == expected
+    unreadable, *found = predict_files(finished_run.model, [bad, folder])
+    assert "cannot be decoded" in unreadable.error
+    np.testing.assert_allclose(
+        [one.probability for one in found], [one.probability for one in expected], atol=1e-5
+    )
+
+
+def test_what_has_no_end_is_predicted_as_it_comes(finished_run, phantoms):
+    files = sorted((phantoms / "test" / "NORMAL").iterdir())[:3]
+    taken = []
+    endless = (taken.append(file) or file for file in cycle(files))
+    found = list(islice(predict_files(finished_run.model, endless), 30))
+    assert [one.file for one in found] == [str(file) for file in taken[:30]]
+    assert len(taken) < 200
+
+
+@pytest.mark.parametrize(
+    ("paths", "batch_size", "error"),
+    [([], 0, SettingsError), ([None], None, SettingsError), ("{empty}", None, LayoutError)],
+)
+def test_what_cannot_be_predicted_is_refused_at_once(
+    finished_run, tmp_path, paths, batch_size, error
+):
+    with pytest.raises(error):
+        predict_files(finished_run.model, tmp_path if paths == "{empty}" else paths, batch_size)
 
 
 def test_the_base_class_opens_whatever_was_saved(finished_run):
