@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from keras_pneumo.evaluation.report import EvaluationReport
 
-Compiled = Callable[[Any, int], np.ndarray]
-Content = TypeVar("Content")
+_Content = TypeVar("_Content")
 
 _SUFFIXES = (".jpeg", ".jpg", ".png")
 _FILES_AHEAD = 64
@@ -577,7 +576,7 @@ def _members(cls: type) -> list[type]:
     return [cls, *(member for child in children for member in _members(child))]
 
 
-def compiled(model: keras.Model) -> Compiled:
+def compiled(model: keras.Model) -> Callable[[Any, int], np.ndarray]:
     """Make a model a function of batches, in inference mode, that is compiled once.
 
     ``Model.predict`` compiles for the size of the first batch, and again when the last is smaller.
@@ -691,8 +690,8 @@ def _refuse_to_skip(error: OSError) -> NoReturn:
 
 
 def read_ahead(
-    paths: Iterable[str | Path], read: Callable[[str | Path], Content]
-) -> Iterator[Content]:
+    paths: Iterable[str | Path], read: Callable[[str | Path], _Content]
+) -> Iterator[_Content]:
     """Read files on several threads, not many before they are asked for.
 
     Args:
@@ -706,7 +705,7 @@ def read_ahead(
         >>> list(read_ahead(["a", "b"], str.upper))
         ['A', 'B']
     """
-    waiting: deque[Future[Content]] = deque()
+    waiting: deque[Future[_Content]] = deque()
     pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
         for path in paths:
@@ -719,7 +718,7 @@ def read_ahead(
         pool.shutdown(cancel_futures=True)
 
 
-def in_chunks(items: Iterable[Content], size: int) -> Iterator[list[Content]]:
+def in_chunks(items: Iterable[_Content], size: int) -> Iterator[list[_Content]]:
     """Give lists of ``size`` items; the last one may be shorter."""
     remaining = iter(items)
     while chunk := list(islice(remaining, size)):
