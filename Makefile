@@ -6,7 +6,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # In the order of collection, whose last files are short ones: no worker waits long for the other.
 PYTEST := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test coverage check docs clean
+.PHONY: help demo test coverage bench check docs clean
 
 help: ## Say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -28,6 +28,12 @@ test: .venv/.installed-dev ## Run the tests
 
 coverage: .venv/.installed-dev ## Run the tests and say what they do not run; a quarter slower
 	$(BIN)/python -m pytest $(PYTEST) --cov --cov-report=term:skip-covered
+
+# Set KERAS_PNEUMO_DATA and KERAS_PNEUMO_BACKBONE for real images and weights.
+bench: .venv/.installed-dev ## Run the benchmarks at their small sizes; half an hour, leave the machine alone
+	for name in input extract growth two_phase; do \
+		$(BIN)/python -m benchmarks.$$name --json benchmarks/results/$$name.json || exit 1; \
+	done
 
 check: .venv/.installed-dev ## Lint, formatting, types, import floors
 	$(BIN)/ruff check .

@@ -239,8 +239,10 @@ def markdown(record: Mapping[str, Any]) -> str:
         spread = f"{_short(one['median'])} [{_short(one['min'])}, {_short(one['max'])}]"
         extra = [_short(one[key]) if key in one else "" for key in others]
         lines.append(_row(one["name"], spread, f"{one['speedup']:.2f}", *extra))
+    once = record["repetitions"] == 1
     facts = (
-        f"Measured {record['repetitions']} times in turns, {record['date']}. {record['cpu']}, "
+        f"Measured {'once' if once else str(record['repetitions']) + ' times in turns'}, "
+        f"{record['date']}. {record['cpu']}, "
         f"{record['cores']} cores ({record['cpu_flags']}), {record['memory_gib']} GiB, "
         f"load {record['load']}, {record['system']}; Python {record['python']}, "
         f"Keras {record['keras']}, TensorFlow {record['tensorflow']}, NumPy {record['numpy']}, "

@@ -4,10 +4,14 @@ Training, evaluation and single files all come through here, so a model never se
 was resized differently from those it learnt from.
 """
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import numpy as np
 import tensorflow as tf
@@ -16,10 +20,14 @@ from keras_pneumo.errors import ImageError, SettingsError
 
 Resize = Literal["stretch", "pad"]
 
+_Content = TypeVar("_Content")
+
 # A JPEG is decoded at one of these fractions of its size: 1, 1/2, 1/4 or 1/8.
 _RATIOS = (1.0, 2.0, 4.0, 8.0)
 # A scaled image has at least this many pixels for one of the result, along each side.
 _SPARE = 2.0
+
+_FILES_AHEAD = 64
 
 
 def decode(contents: Any, image_size: tuple[int, int], resize: Resize = "stretch") -> Any:
@@ -31,8 +39,7 @@ def decode(contents: Any, image_size: tuple[int, int], resize: Resize = "stretch
     A JPEG of four times the target or more is decoded at 1/2, 1/4 or 1/8 of its size, which saves
     time and memory. It is still at least twice the target then, as in Pillow's
     ``Image.thumbnail``, so the filter above makes the picture: for radiographs within 0.2 grey
-    levels of the whole image on average. Smaller ones are half a grey level darker, since
-    TensorFlow decodes whole JPEGs with libjpeg's fast transform.
+    levels of the whole image on average.
 
     Args:
         contents: Scalar string tensor, the bytes of a JPEG or PNG file.
@@ -76,7 +83,9 @@ def _decode_jpeg(contents: Any, image_size: tuple[int, int], resize: Resize) -> 
     reduction = tf.reduce_min(size / _fitted(size, image_size, resize))
     step = tf.reduce_sum(tf.cast(reduction >= _SPARE * ratios[1:], tf.int32))
     # The ratio is an attribute of the operation, so each has its own.
-    scaled = [partial(tf.io.decode_jpeg, contents, ratio=int(ratio)) for ratio in _RATIOS]
+    # The fast transform, which is the default, makes whole images half a grey level darker.
+    decode_at = partial(tf.io.decode_jpeg, contents, dct_method="INTEGER_ACCURATE")
+    scaled = [partial(decode_at, ratio=int(ratio)) for ratio in _RATIOS]
     return tf.switch_case(step, scaled), size / ratios[step]
 
 
@@ -162,25 +171,40 @@ def _decoder(image_size: tuple[int, int], resize: Resize) -> Callable[[Any], Any
     return tf.function(decode).get_concrete_function(contents, image_size, resize)
 
 
-def read_batches(
-    paths: Iterable[str | Path],
-    image_size: tuple[int, int],
-    resize: str = "stretch",
-    batch_size: int = 32,
-) -> Iterator[np.ndarray]:
-    """Read image files as batches: uint8 ``(n, height, width, 3)``, n up to ``batch_size``.
+def read_ahead(
+    paths: Iterable[str | Path], read: Callable[[str | Path], _Content]
+) -> Iterator[_Content]:
+    """Read files on several threads, not many before they are asked for.
 
-    Raises:
-        ImageError: At the first file that cannot be read.
+    Args:
+        paths: The files.
+        read: What reads one of them.
+
+    Yields:
+        What ``read`` returns, in the order of the files; what it raises is raised.
+
+    Examples:
+        >>> list(read_ahead(["a", "b"], str.upper))
+        ['A', 'B']
     """
-    batch = []
-    for path in paths:
-        batch.append(read(path, image_size, resize))
-        if len(batch) == batch_size:
-            yield np.stack(batch)
-            batch = []
-    if batch:
-        yield np.stack(batch)
+    waiting: deque[Future[_Content]] = deque()
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+    try:
+        for path in paths:
+            waiting.append(pool.submit(read, path))
+            if len(waiting) > _FILES_AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def in_chunks(items: Iterable[_Content], size: int) -> Iterator[list[_Content]]:
+    """Give lists of ``size`` items; the last one may be shorter."""
+    remaining = iter(items)
+    while chunk := list(islice(remaining, size)):
+        yield chunk
 
 
 def check_size(image_size: Any) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from scipy.special import expit
 from tqdm import tqdm
 
 from keras_pneumo import image
+from keras_pneumo.data.image_files import image_files
 from keras_pneumo.data.pipeline import Splits, load_splits
 from keras_pneumo.errors import ImageError, WeightsError
 from keras_pneumo.evaluation.calibration import fit_temperature_to_logits
@@ -19,13 +20,8 @@ from keras_pneumo.evaluation.operating_points import threshold_interval
 from keras_pneumo.evaluation.policies import ThresholdPolicy
 from keras_pneumo.evaluation.predictions import Predictions
 from keras_pneumo.evaluation.thresholds import Threshold, choose_threshold
-from keras_pneumo.models.classifier import (
-    PneumoniaClassifier,
-    check_batch_size,
-    image_files,
-    in_chunks,
-    read_ahead,
-)
+from keras_pneumo.models.classifier import PneumoniaClassifier
+from keras_pneumo.models.compiled import check_batch_size
 from keras_pneumo.models.resnet50 import PneumoniaResNet50  # noqa: F401, so that it can be loaded
 from keras_pneumo.pretrained.description import LABELS
 
@@ -161,7 +157,7 @@ def predict_files(
 def _predictions(
     model: PneumoniaClassifier, files: Iterable[str | Path], batch_size: int
 ) -> Iterator[FilePrediction]:
-    for chunk in in_chunks(read_ahead(files, partial(_read, model)), batch_size):
+    for chunk in image.in_chunks(image.read_ahead(files, partial(_read, model)), batch_size):
         images = [content for _, content in chunk if not isinstance(content, ImageError)]
         scores = iter(model.probabilities(np.stack(images), batch_size) if images else ())
         for file, content in chunk:

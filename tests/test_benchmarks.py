@@ -4,13 +4,20 @@ import platform
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from benchmarks import harness
+from benchmarks import growth, harness, two_phase
+from benchmarks._collections import link_part, read_records
 from benchmarks.input import LOADERS, compare, read_images, write_full_size
+from keras_pneumo.data.layout import read_collection
+from keras_pneumo.errors import SettingsError
 
 ROOT = Path(__file__).parents[1]
 SECONDS = {
@@ -21,6 +28,7 @@ SECONDS = {
     ],
     "new": [{"s": 1.0}, {"s": 2.0}, {"s": 1.0}],
 }
+SPLITS = ("validation", "test")
 KEYS = {
     *("benchmark", "command", "date", "speedup", "speedup_min", "speedup_max", "of", "over"),
     *("unit", "better", "repetitions", "variants", "cpu", "cores", "cpu_flags", "memory_gib"),
@@ -126,6 +134,92 @@ def test_input_is_compared():
     rates = {one["name"]: one["median"] for one in record["variants"]}
     assert record["speedup"] == pytest.approx(rates[record["of"]] / rates[record["over"]])
     assert 100 < record["kib_per_file"] < 300
+
+
+def test_a_part_of_a_collection_is_spread_over_it(phantoms, tmp_path):
+    records = read_records(phantoms, 45, tmp_path)
+    names = [record.filename for record in records]
+    part = read_collection(link_part(records, 45, tmp_path / "part"))
+    positions = [names.index(record.filename) for record in part.records]
+    assert (part.layout, len(names), len(positions)) == ("kaggle", 60 + 30, 45)
+    assert (positions[0], positions[-1]) == (0, 89)
+    assert set(np.diff(positions)) == {2, 3}
+    for record in part.records:
+        assert record.path.read_bytes() == (phantoms / record.filename).read_bytes()
+
+
+def test_a_part_of_class_folders_has_class_folders(phantoms, tmp_path):
+    records = read_records(phantoms / "train", 20, tmp_path)
+    part = read_collection(link_part(records, 20, tmp_path / "part"))
+    assert (part.layout, len(part.records)) == ("class_folders", 20)
+
+
+def test_enough_phantoms_are_drawn(tmp_path):
+    assert 23 <= len(read_records(None, 23, tmp_path)) <= 25
+
+
+def test_no_image_is_taken_twice(phantoms, tmp_path):
+    assert len(read_records(phantoms, 90, tmp_path)) == 90
+    with pytest.raises(SettingsError, match=r"Received: 91; .* has 90\. Ask for fewer"):
+        read_records(phantoms, 91, tmp_path)
+
+
+@pytest.mark.parametrize("sizes", ["500", "500,500", "0,500", "few,many", ""])
+def test_growth_needs_two_sizes(sizes):
+    done = CliRunner().invoke(growth.main, ["--sizes", sizes])
+    assert done.exit_code == 2
+    assert "at least two numbers of images are needed" in done.output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere all kinds of memory are one")
+def test_mapped_pages_are_no_anonymous_memory():
+    def hold(array):
+        array[:] = 1
+        time.sleep(2.5 * growth.SECONDS_BETWEEN_LOOKS)
+
+    def growth_of_memory(make):
+        before = growth.anonymous_mib()
+        figures = growth.watch(lambda: hold(make()))
+        assert figures["seconds"] >= 2.5 * growth.SECONDS_BETWEEN_LOOKS
+        return figures["peak_anonymous_mib"] - before
+
+    size = 100 << 20
+    assert 95 < growth_of_memory(lambda: np.empty(size, np.uint8)) < 130
+    with TemporaryFile() as file:
+        assert growth_of_memory(lambda: np.memmap(file, np.uint8, "w+", shape=size)) < 30
+
+
+def test_an_error_ends_the_watch():
+    threads = threading.active_count()
+    with pytest.raises(ZeroDivisionError):
+        growth.watch(lambda: 1 / 0)
+    assert threading.active_count() == threads
+
+
+def test_slopes_are_from_size_to_size():
+    times = {"small": (100, [7, 8]), "middle": (200, [9, 9]), "large": (600, [17, 29])}
+    measured = {
+        name: [{"training_images": images, "seconds": one} for one in seconds]
+        for name, (images, seconds) in times.items()
+    }
+    slopes = growth.with_slopes(measured)
+    key = "seconds_per_1000_more"
+    assert all(key not in one for one in slopes["small"])
+    assert [one[key] for one in slopes["middle"]] == [20, 10]
+    assert [one[key] for one in slopes["large"]] == [20, 50]
+    assert all(key not in one for of_size in measured.values() for one in of_size)
+
+
+def test_both_phases_are_compared_and_nothing_is_trained_twice(real_data, tmp_path):
+    options = {"weights": None, "images": 120, "epochs": 1, "headline": True, "repetitions": 1}
+    small = {"data": real_data, "image_size": (32, 32), **options}
+    record = two_phase.compare(tmp_path, **small)
+    assert set(record) == KEYS | {"data", "weights", "images", "epochs"}
+    theirs, ours = record["variants"]
+    assert record["speedup"] == pytest.approx(theirs["median"] / ours["median"])
+    # Random features of tiny images: nothing to learn, but both are judged on the same images.
+    assert all(0 < one[f"{split}_auc"] < 1 for one in (theirs, ours) for split in SPLITS)
+    assert two_phase.compare(tmp_path, **small)["variants"] == record["variants"]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,6 @@
+from itertools import count, islice
+from threading import Event
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -59,7 +62,11 @@ def test_every_kind_of_file_becomes_three_equal_channels(tmp_path, name):
 
 def by_tensorflow(path, image_size, resize="stretch"):
     """The whole image, decoded and resized by TensorFlow's own functions."""
-    pixels = tf.io.decode_image(path.read_bytes(), channels=3, expand_animations=False)
+    if path.suffix == ".jpeg":
+        accurate = {"dct_method": "INTEGER_ACCURATE"}
+        pixels = tf.io.decode_jpeg(path.read_bytes(), channels=3, **accurate)
+    else:
+        pixels = tf.io.decode_image(path.read_bytes(), channels=3, expand_animations=False)
     keep = resize == "pad"
     pixels = tf.image.resize(
         pixels, image_size, method="bicubic", antialias=True, preserve_aspect_ratio=keep
@@ -199,16 +206,6 @@ def test_a_folder_is_no_image(tmp_path):
         image.read(tmp_path, (32, 32))
 
 
-def test_batches_keep_the_order_and_the_last_one_is_smaller(tmp_path):
-    paths = [tmp_path / f"{level}.png" for level in (10, 20, 30, 40, 50)]
-    for path in paths:
-        Image.new("L", (40, 40), int(path.stem)).save(path)
-    batches = list(image.read_batches(paths, (32, 36), batch_size=2))
-    assert [batch.shape for batch in batches] == [(2, 32, 36, 3), (2, 32, 36, 3), (1, 32, 36, 3)]
-    levels = [np.unique(one).tolist() for batch in batches for one in batch]
-    assert levels == [[10], [20], [30], [40], [50]]
-
-
 @pytest.mark.parametrize("image_size", [(31, 224), (224, 0), 224, (224,), (1, 2, 3), "ab", None])
 def test_an_image_size_that_is_none_is_refused(tmp_path, image_size):
     with pytest.raises(SettingsError, match=r"`image_size` must be \(height, width\)") as error:
@@ -219,3 +216,24 @@ def test_an_image_size_that_is_none_is_refused(tmp_path, image_size):
 def test_an_unknown_way_to_resize_is_refused(tmp_path):
     with pytest.raises(SettingsError, match=r"'stretch', 'pad'\. Received: 'crop'"):
         image.read(tmp_path / "not_reached.png", (32, 32), resize="crop")
+
+
+def test_files_are_read_while_the_first_is_in_use():
+    second_is_read = Event()
+
+    def read(path):
+        if path == "b":
+            second_is_read.set()
+        return path
+
+    files = image.read_ahead(["a", "b"], read)
+    assert next(files) == "a"
+    assert second_is_read.wait(10)
+    assert list(files) == ["b"]
+
+
+def test_what_has_no_end_is_read_a_little_ahead():
+    taken = []
+    endless = (taken.append(number) or str(number) for number in count())
+    assert list(islice(image.read_ahead(endless, int), 200)) == list(range(200))
+    assert len(taken) < 300

@@ -18,7 +18,7 @@ AETIOLOGIES = ("none", "bacteria", "virus", "unknown")
 
 _SPLIT_OF_FOLDER = {"train": "train", "val": "validation", "test": "test"}
 _NESTINGS = ("", "chest_xray", "chest_xray/chest_xray")
-_SUFFIXES = (".jpeg", ".jpg", ".png")
+SUFFIXES = (".jpeg", ".jpg", ".png")
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 
 # Only the start of a name is read, so that "IM-0115-0001 (1).jpeg", a copy, stays with its child.
@@ -239,7 +239,7 @@ def _read_class(folder: Path) -> tuple[list[Path], list[Skipped]]:
     if not images:
         reasons = Counter(one.reason for one in skipped)
         raise LayoutError(
-            f"A class folder must hold at least one image ({_listed(_SUFFIXES)}). {folder} holds "
+            f"A class folder must hold at least one image ({_listed(SUFFIXES)}). {folder} holds "
             f"none; left out: {_listed(f'{n} × {why}' for why, n in reasons.items())}. "
             "Fill the folder, or give another one."
         )
@@ -249,7 +249,7 @@ def _read_class(folder: Path) -> tuple[list[Path], list[Skipped]]:
 def _reason_to_skip(path: Path) -> str | None:
     if path.is_dir():
         return "folder not read"
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in SUFFIXES:
         return "not an image"
     try:
         with path.open("rb") as file:
@@ -266,7 +266,7 @@ def _out_of_place(folder: Path, expected: Iterable[str]) -> Iterator[Skipped]:
     for path in _visible(folder):
         if path.is_dir() and path.name not in expected:
             yield Skipped(path, "folder not read")
-        elif path.is_file() and path.suffix.lower() in _SUFFIXES:
+        elif path.is_file() and path.suffix.lower() in SUFFIXES:
             yield Skipped(path, "outside the class folders")
 
 

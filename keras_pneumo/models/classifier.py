@@ -1,20 +1,17 @@
 """PneumoniaClassifier: what every model of the family can do."""
 
 import json
-import os
 import shutil
 import tempfile
 import warnings
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import keras
 import numpy as np
@@ -23,8 +20,10 @@ from tqdm import tqdm
 
 import keras_pneumo
 from keras_pneumo import image
-from keras_pneumo.errors import LayoutError, SettingsError, WeightsError
+from keras_pneumo.data.image_files import image_files
+from keras_pneumo.errors import SettingsError, WeightsError
 from keras_pneumo.files import new_directory
+from keras_pneumo.models.compiled import check_batch_size, compiled, jit_compile, slices
 from keras_pneumo.models.freezing import top_layers
 from keras_pneumo.models.weights import load_backbone
 from keras_pneumo.pretrained.description import DESCRIPTION_FILE, WEIGHTS_FILE, Description
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
     from huggingface_hub import CommitInfo
 
     from keras_pneumo.evaluation.report import EvaluationReport
-
-_Content = TypeVar("_Content")
-
-_SUFFIXES = (".jpeg", ".jpg", ".png")
-_FILES_AHEAD = 64
 
 
 @dataclass(frozen=True)
@@ -125,7 +119,7 @@ class PneumoniaClassifier(keras.Model):
         self.dropout = dropout
         self.threshold = 0.5
         self.metadata = {}
-        self.jit_compile = _jit_compile()
+        self.jit_compile = jit_compile()
         self._freeze(0, train_batch_norm=False)
         # Functions, since Keras would save a second model that it finds as an attribute.
         self._compute_features = compiled(keras.Model(inputs, features))
@@ -244,7 +238,7 @@ class PneumoniaClassifier(keras.Model):
                 keras.metrics.BinaryAccuracy(name="accuracy"),
                 keras.metrics.AUC(name="auc"),
             ],
-            "jit_compile": _jit_compile(),
+            "jit_compile": jit_compile(),
         }
         self.compile(**{**defaults, **compile_kwargs})
         layers = [*self.backbone.layers, *self.layers]
@@ -301,9 +295,7 @@ class PneumoniaClassifier(keras.Model):
         images, total = self._images_of(data, batch_size)
         most = min(batch_size, total or batch_size)
         batches = (
-            self._compute_features(some[start : start + most], most)
-            for some in images
-            for start in range(0, len(some), most)
+            self._compute_features(batch, most) for some in images for batch in slices(some, most)
         )
         bar = {"unit": " images", "desc": "Features", "disable": None if verbose else True}
         found = np.fromiter(
@@ -337,7 +329,7 @@ class PneumoniaClassifier(keras.Model):
             return [self._checked(data)], len(data)
         files = image_files(data)
         read = partial(image.read, image_size=self.image_size, resize=self.resize)
-        chunks = in_chunks(read_ahead(files, read), batch_size)
+        chunks = image.in_chunks(image.read_ahead(files, read), batch_size)
         return map(np.stack, chunks), len(files) if isinstance(files, Sized) else None
 
     def _checked(self, images: Any) -> Any:
@@ -565,161 +557,6 @@ class PneumoniaClassifier(keras.Model):
             )
 
 
-def _jit_compile() -> bool | str:
-    # On a CPU, TensorFlow is as fast without XLA, which compiles anew for every batch shape.
-    on_cpu = not tf.config.list_physical_devices("GPU")
-    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"
-
-
 def _members(cls: type) -> list[type]:
     children: list[type] = cls.__subclasses__()
     return [cls, *(member for child in children for member in _members(child))]
-
-
-def compiled(model: keras.Model) -> Callable[[Any, int], np.ndarray]:
-    """Make a model a function of batches, in inference mode, that is compiled once.
-
-    ``Model.predict`` compiles for the size of the first batch, and again when the last is smaller.
-
-    Args:
-        model: From images to one output. When its weights change later, so does the function.
-
-    Returns:
-        A function of images ``(n, height, width, 3)`` and of the most images that it will be given
-        in such a call. It returns an array of n rows.
-
-    Examples:
-        >>> inputs = keras.Input((2, 2, 3))
-        >>> mean = compiled(keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs)))
-        >>> mean(np.ones((3, 2, 2, 3)), 8).shape
-        (3, 3)
-    """
-    backend, xla = keras.backend.backend(), bool(_jit_compile())
-    compute = model.predict_on_batch
-    if backend == "tensorflow":
-        any_number = tf.TensorSpec((None, *model.input_shape[1:]), "float32")
-        compute = tf.function(
-            partial(model, training=False), [any_number], autograph=False, jit_compile=xla
-        )
-    # XLA compiles for each number of images.
-    pad = xla and backend != "torch"
-
-    def compute_batch(images: Any, batch_size: int) -> np.ndarray:
-        n = len(images)
-        inputs = np.zeros((batch_size if pad else n, *images.shape[1:]), "float32")
-        inputs[:n] = images
-        return np.asarray(compute(inputs))[:n]
-
-    return compute_batch
-
-
-def check_batch_size(batch_size: int | None) -> int:
-    """Return ``batch_size``, by default what suits the hardware.
-
-    Raises:
-        SettingsError: It is below 1.
-    """
-    if batch_size is None:
-        # What 8 images become between two layers fits into the caches of a processor.
-        return 32 if _jit_compile() else 8
-    if batch_size < 1:
-        raise SettingsError(f"`batch_size` must be at least 1. Received: {batch_size!r}.")
-    return batch_size
-
-
-def image_files(paths: str | Path | Iterable[str | Path]) -> Iterable[str | Path]:
-    """List files, and for each folder the images below it.
-
-    An image is what ends in ``.jpeg``, ``.jpg`` or ``.png``; no file is opened. Hidden files and
-    folders and ``__MACOSX`` are passed over.
-
-    Args:
-        paths: The path of a file or a folder, or an iterable of such paths.
-
-    Returns:
-        Files as given, those of a folder in sorted order: a list if ``paths`` has a length,
-        otherwise an iterator, which looks into a folder when it comes to it.
-
-    Raises:
-        LayoutError: A folder holds no image, or cannot be listed.
-        SettingsError: An entry is no path.
-
-    Examples:
-        >>> folder = Path(tempfile.mkdtemp())
-        >>> for name in ("b.png", "a.JPEG", "notes.txt", ".hidden.png"):
-        ...     (folder / name).touch()
-        >>> [Path(file).name for file in image_files(folder)]
-        ['a.JPEG', 'b.png']
-    """
-    if isinstance(paths, str | Path):
-        paths = [paths]
-    files = chain.from_iterable(map(_files_of, paths))
-    return list(files) if isinstance(paths, Sized) else files
-
-
-def _files_of(path: Any) -> list[str | Path]:
-    if not isinstance(path, str | Path):
-        raise SettingsError(
-            "Images must be paths of files and folders or, for features, one array or a tf.data "
-            f"pipeline. Received a {type(path).__name__} in a list. Stack arrays with numpy.stack."
-        )
-    if not Path(path).is_dir():
-        return [path]
-    found: list[str | Path] = []
-    for parent, folders, files in os.walk(path, onerror=_refuse_to_skip):
-        folders[:] = filter(_is_visible, folders)
-        images = (name for name in files if name.lower().endswith(_SUFFIXES))
-        found += [Path(parent, name) for name in filter(_is_visible, images)]
-    if not found:
-        raise LayoutError(
-            f"A folder must hold at least one image ({', '.join(_SUFFIXES)}), or folders that do. "
-            f"{path} holds none. Give another folder, or the files themselves."
-        )
-    return sorted(found)
-
-
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and name.lower() != "__macosx"
-
-
-def _refuse_to_skip(error: OSError) -> NoReturn:
-    raise LayoutError(
-        f"A folder must be readable whole. {error.filename}: {error.strerror}. Make it readable, "
-        "or give the files themselves."
-    ) from error
-
-
-def read_ahead(
-    paths: Iterable[str | Path], read: Callable[[str | Path], _Content]
-) -> Iterator[_Content]:
-    """Read files on several threads, not many before they are asked for.
-
-    Args:
-        paths: The files.
-        read: What reads one of them.
-
-    Yields:
-        What ``read`` returns, in the order of the files; what it raises is raised.
-
-    Examples:
-        >>> list(read_ahead(["a", "b"], str.upper))
-        ['A', 'B']
-    """
-    waiting: deque[Future[_Content]] = deque()
-    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
-    try:
-        for path in paths:
-            waiting.append(pool.submit(read, path))
-            if len(waiting) > _FILES_AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def in_chunks(items: Iterable[_Content], size: int) -> Iterator[list[_Content]]:
-    """Give lists of ``size`` items; the last one may be shorter."""
-    remaining = iter(items)
-    while chunk := list(islice(remaining, size)):
-        yield chunk

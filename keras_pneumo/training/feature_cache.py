@@ -2,8 +2,8 @@
 
 A cache is a folder named after a fingerprint of all that its numbers depend on, so that a stale one
 is never read. In it lie ``key.json``, ``validation.npy`` and one file for each augmented view of
-the training images; each appears when it is whole, so an interrupted cache goes on with the file
-that is missing.
+the training images. A file has its name when it is whole; until then, ``view-0.partial.npy`` and
+``view-0.rows`` say how far it is, and an interrupted cache goes on from there.
 """
 
 import hashlib
@@ -26,8 +26,10 @@ from keras_pneumo.files import replacing
 KEY_FILE = "key.json"
 VALIDATION = "validation"
 
-Source = Callable[[str], Iterable[np.ndarray]]
-"""Gives the batches of features of a part: ``"validation"``, ``"view-0"``, ``"view-1"``, ..."""
+Source = Callable[[str, int], Iterable[np.ndarray]]
+"""Gives the features of a part, ``"validation"``, ``"view-0"``, ..., in batches from a row on."""
+
+_ROWS_AT_RISK = 256  # are computed again after an interruption
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,7 @@ class FeatureCache:
         total = sum(self.parts[part] for part in missing)
         with tqdm(total=total, desc="Features", unit="img", disable=None) as bar:
             for part in missing:
-                with replacing(self._file(part)) as temporary:
-                    self._write(temporary, self.parts[part], source(part), bar)
+                self._write(part, source, bar)
 
     def delete(self) -> None:
         """Delete the folder."""
@@ -94,29 +95,43 @@ class FeatureCache:
     def _file(self, part: str) -> Path:
         return self.directory / f"{part}.npy"
 
-    def _write(self, path: Path, rows: int, batches: Iterable[np.ndarray], bar: Any) -> None:
+    def _write(self, part: str, source: Source, bar: Any) -> None:
+        rows, partial = self.parts[part], self._file(f"{part}.partial")
+        progress = self.directory / f"{part}.rows"
+        safe = int(progress.read_text()) if progress.exists() else 0
         array = np.lib.format.open_memmap(
-            path, mode="w+", dtype=np.dtype(self.dtype), shape=(rows, *self.shape)
+            partial, "r+" if safe else "w+", np.dtype(self.dtype), (rows, *self.shape)
         )
-        start = 0
-        for batch in batches:
-            with np.errstate(over="ignore"):  # it is an error below
-                stored = batch.astype(self.dtype)
-            if not np.isfinite(stored).all():
-                raise TrainingError(
-                    f"Features must be numbers that {self.dtype} can hold. Found others among "
-                    f"images {start} to {start + len(batch) - 1}. Train with `precision='float32'` "
-                    "(--precision float32), or with other weights."
-                )
-            array[start : start + len(batch)] = stored
+        start = safe
+        bar.update(start)
+        for batch in source(part, start):
+            array[start : start + len(batch)] = self._stored(batch, start)
             start += len(batch)
             bar.update(len(batch))
+            if start - safe >= _ROWS_AT_RISK:
+                array.flush()
+                safe = start
+                with replacing(progress) as temporary:
+                    temporary.write_text(str(safe))
         if start != rows:
             raise TrainingError(
                 f"Features of {start} of {rows} images arrived. Train again; if that ends alike, "
                 "train without the cache (`cache=False`, --no-cache)."
             )
         array.flush()
+        partial.replace(self._file(part))
+        progress.unlink(missing_ok=True)
+
+    def _stored(self, batch: np.ndarray, start: int) -> np.ndarray:
+        with np.errstate(over="ignore"):  # it is an error below
+            stored = batch.astype(self.dtype)
+        if not np.isfinite(stored).all():
+            raise TrainingError(
+                f"Features must be numbers that {self.dtype} can hold. Found others among "
+                f"images {start} to {start + len(batch) - 1}. Train with `precision='float32'` "
+                "(--precision float32), or with other weights."
+            )
+        return stored
 
     def _require_room(self, parts: Iterable[str]) -> None:
         of_image = math.prod(self.shape) * np.dtype(self.dtype).itemsize

@@ -8,10 +8,12 @@ from typing import Any, Protocol
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_pneumo import __version__
 from keras_pneumo.data.pipeline import Splits
-from keras_pneumo.models.classifier import PneumoniaClassifier
+from keras_pneumo.models.classifier import PneumoniaClassifier, Trainable
+from keras_pneumo.models.compiled import check_batch_size, compiled, slices
 from keras_pneumo.models.cut import Cut, cut
 from keras_pneumo.models.precision import choose_precision, in_precision
 from keras_pneumo.training.feature_cache import (
@@ -25,6 +27,19 @@ from keras_pneumo.training.feature_cache import (
 from keras_pneumo.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
+
+PHASES = ("head", "fine_tune")
+
+
+def begin(model: PneumoniaClassifier, phase: str, settings: TrainSettings) -> Trainable:
+    """Let train what trains in a phase, one of ``PHASES``, and compile the model for it."""
+    if phase == "head":
+        return model.fine_tune(0, settings.head_learning_rate)
+    return model.fine_tune(
+        settings.fine_tune_layers,
+        settings.fine_tune_learning_rate,
+        train_batch_norm=settings.train_batch_norm,
+    )
 
 
 class Fitting(Protocol):
@@ -83,7 +98,7 @@ class Features:
     alone is computed on that.
 
     Args:
-        model: The model; it is fine-tuned as in the second phase.
+        model: The model, with the weights it starts from.
         splits: The collection.
         settings: The recipe.
         data: The fingerprint of the files.
@@ -102,29 +117,29 @@ class Features:
         root: Path,
     ) -> None:
         self._model, self._splits, self._settings = model, splits, settings
-        self._data, self._root = data, root
         self._precision = choose_precision(settings.precision)
-        self._used: list[FeatureCache] = []
-        model.fine_tune(settings.fine_tune_layers, train_batch_norm=settings.train_batch_norm)
-        self._lower = cut(model) if settings.fine_tune_epochs else None
+        self._parts: dict[str, Cut] = {}
+        self._keys: dict[str, dict[str, Any]] = {}
+        self._caches: dict[str, FeatureCache] = {}
+        for phase in PHASES:
+            begin(model, phase, settings)
+            parts = cut(model) if settings.cache else None
+            if parts and (phase == "head" or settings.fine_tune_epochs):
+                key = self._key(parts, data)
+                self._parts[phase], self._keys[phase] = parts, key
+                self._caches[phase] = self._cache(parts, root / fingerprint(key))
 
     def fitting(self, phase: str) -> Fitting:
-        """Prepare a phase, for which ``fine_tune`` has been called.
+        """Prepare a phase that has begun.
 
         Raises:
             OutputError: The disk has not the room for the features.
         """
-        model, settings = self._model, self._settings
-        parts = cut(model) if settings.cache else None
-        if parts is None:
+        model = self._model
+        if phase not in self._parts:
             return OnImages(model, self._splits)
-        lower = self._lower
-        if phase == "head" and lower and lower.to_features:
-            below = self._cache_of(lower, self._from_images(lower.prefix))
-            cache = self._cache_of(parts, self._from_cache(below, lower.to_features))
-        else:
-            cache = self._cache_of(parts, self._from_images(parts.prefix))
-        parts.tail.compile(
+        tail = self._parts[phase].tail
+        tail.compile(
             optimizer=model.optimizer,
             loss=model.loss,
             metrics=[
@@ -133,21 +148,21 @@ class Features:
             ],
             jit_compile=model.jit_compile,
         )
-        return OnFeatures(parts.tail, self._splits, cache, settings.batch_size)
+        return OnFeatures(tail, self._splits, self._filled(phase), self._settings.batch_size)
 
     def delete(self) -> None:
-        """Delete the caches that were used."""
-        for cache in self._used:
+        """Delete the caches of all phases."""
+        for cache in self._caches.values():
             cache.delete()
 
-    def _cache_of(self, parts: Cut, source: Source) -> FeatureCache:
+    def _key(self, parts: Cut, data: str) -> dict[str, Any]:
         settings = self._settings
-        key = {
+        return {
             "keras_pneumo": __version__,
             "backend": keras.backend.backend(),
             "boundary": parts.boundary,
             "weights": weights_hash(parts.prefix),
-            "data": self._data,
+            "data": data,
             "config": self._splits.config,
             "image_size": list(settings.image_size),
             "resize": settings.resize,
@@ -155,17 +170,26 @@ class Features:
             "batch_size": settings.batch_size,
             "seed": settings.seed,
             "precision": self._precision,
+            "dtype": self._dtype,
         }
-        rows = {name: len(self._splits.examples(name)) for name in ("train", "validation")}
-        cache = FeatureCache(
-            self._root / fingerprint(key),
-            rows=rows,
+
+    @property
+    def _dtype(self) -> str:
+        # Two bytes a number, unless the numbers are to be exact.
+        return "float32" if self._settings.precision == "float32" else "float16"
+
+    def _cache(self, parts: Cut, directory: Path) -> FeatureCache:
+        settings = self._settings
+        return FeatureCache(
+            directory,
+            rows={name: len(self._splits.examples(name)) for name in ("train", "validation")},
             shape=tuple(parts.prefix.output_shape[1:]),
-            # Two bytes a number, unless the numbers are to be exact.
-            dtype="float32" if settings.precision == "float32" else "float16",
+            dtype=self._dtype,
             views=1 if settings.augmentation == "none" else settings.views,
         )
-        self._used.append(cache)
+
+    def _filled(self, phase: str) -> FeatureCache:
+        parts, cache, above = self._parts[phase], self._caches[phase], self._parts.get("fine_tune")
         logger.info(
             "Features of %s, %d view%s, %.2f GB in %s, computed in %s.",
             parts.boundary,
@@ -175,28 +199,34 @@ class Features:
             cache.directory,
             self._precision,
         )
-        cache.fill(source, key)
+        if phase == "head" and above and above.to_features:
+            source = self._from_cache(self._filled("fine_tune"), above.to_features)
+        else:
+            source = self._from_images(parts.prefix)
+        cache.fill(source, self._keys[phase])
         return cache
 
     def _from_images(self, prefix: keras.Model) -> Source:
-        prefix = in_precision(prefix, self._precision)
+        compute = compiled(in_precision(prefix, self._precision))
+        size = check_batch_size(None)
 
-        def batches(part: str) -> Iterator[np.ndarray]:
+        def batches(part: str, start: int) -> Iterator[np.ndarray]:
             if part == VALIDATION:
                 images = self._splits.validation
             else:
                 images = self._splits.view(int(part.removeprefix("view-")))
-            for batch, _ in images.as_numpy_iterator():
-                yield prefix.predict_on_batch(batch)
+            # Skipped ones are augmented all the same, so that the next have their own variation.
+            rest = images.unbatch().skip(start).batch(size).prefetch(tf.data.AUTOTUNE)
+            for some, _ in rest.as_numpy_iterator():
+                yield compute(some, size)
 
         return batches
 
     def _from_cache(self, below: FeatureCache, model: keras.Model) -> Source:
-        size = self._settings.batch_size
+        compute, size = compiled(model), check_batch_size(None)
 
-        def batches(part: str) -> Iterator[np.ndarray]:
-            features = below.read(part)
-            for start in range(0, len(features), size):
-                yield model.predict_on_batch(features[start : start + size].astype("float32"))
+        def batches(part: str, start: int) -> Iterator[np.ndarray]:
+            for some in slices(below.read(part)[start:], size):
+                yield compute(some, size)
 
         return batches

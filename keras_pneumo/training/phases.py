@@ -13,9 +13,8 @@ from keras_pneumo.data.pipeline import Splits
 from keras_pneumo.errors import TrainingError
 from keras_pneumo.files import replacing
 from keras_pneumo.models.classifier import PneumoniaClassifier
-from keras_pneumo.training.fitting import Features, Fitting
+from keras_pneumo.training.fitting import PHASES, Features, Fitting, begin
 from keras_pneumo.training.run_directory import Epoch, RunDirectory, RunState
-from keras_pneumo.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +50,11 @@ def train_phases(
         TrainingError: The loss or the scores are no numbers.
     """
     settings = run.settings
-    for number, phase in enumerate(("head", "fine_tune"), 1):
+    for number, phase in enumerate(PHASES, 1):
         most = settings.head_epochs if phase == "head" else settings.fine_tune_epochs
         if run.state.is_phase_done(phase, most, settings.patience):
             continue
-        summary = _begin(model, phase, settings)
+        summary = begin(model, phase, settings)
         logger.info("Phase %d of 2, %s: %s.", number, phase.replace("_", "-"), summary)
         fitting = features.fitting(phase)
         _restore(model, run, phase)
@@ -67,16 +66,6 @@ def train_phases(
     model.plain().load_weights(run.best_weights(best))
     logger.info("Best epoch: %d, validation AUC %.4f.", best.epoch, best.val_auc)
     return run.state
-
-
-def _begin(model: PneumoniaClassifier, phase: str, settings: TrainSettings) -> Any:
-    if phase == "head":
-        return model.fine_tune(0, settings.head_learning_rate)
-    return model.fine_tune(
-        settings.fine_tune_layers,
-        settings.fine_tune_learning_rate,
-        train_batch_norm=settings.train_batch_norm,
-    )
 
 
 def _restore(model: PneumoniaClassifier, run: RunDirectory, phase: str) -> None:

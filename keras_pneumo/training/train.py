@@ -18,6 +18,7 @@ from keras_pneumo.evaluation.style import as_png
 from keras_pneumo.files import is_occupied, replacing
 from keras_pneumo.inference import calibrate, predict_split
 from keras_pneumo.models.classifier import PneumoniaClassifier
+from keras_pneumo.models.precision import choose_precision
 from keras_pneumo.models.resnet50 import PneumoniaResNet50
 from keras_pneumo.reporting import report_on
 from keras_pneumo.training.feature_cache import default_root
@@ -129,11 +130,13 @@ def train(
         )
     # Here, since preparing the data may draw random numbers too.
     keras.utils.set_random_seed(settings.seed)
-    model = PneumoniaResNet50(
+    dtype = _dtype(settings)
+    model: PneumoniaClassifier = PneumoniaResNet50(
         weights=settings.weights,
         image_size=settings.image_size,
         resize=settings.resize,
         dropout=settings.dropout,
+        dtype=dtype,
     )
     # A stage that does not exist is found here, and not after phase 1.
     root = Path(cache_dir).expanduser() if cache_dir else default_root()
@@ -141,9 +144,26 @@ def train(
     # Only now, so that a setting that is wrong leaves no run behind.
     run = run or RunDirectory.create(output, settings, data, overwrite)
     state = train_phases(model, splits, run, features, verbose)
+    if dtype:
+        model = _in_float32(model)
     if not keep_cache:
         features.delete()
     return _conclude(model, splits, data_dir, run, state, verbose)
+
+
+def _dtype(settings: TrainSettings) -> str | None:
+    """Dtype policy of a backbone that trains whole; a frozen part has its own precision."""
+    if settings.fine_tune_layers != "all" or not settings.fine_tune_epochs:
+        return None
+    precision = choose_precision(settings.precision)
+    return None if precision == "float32" else f"mixed_{precision}"
+
+
+def _in_float32(model: PneumoniaClassifier) -> PneumoniaClassifier:
+    """The same model for any machine: bfloat16 is slow where the processor does not have it."""
+    twin = type(model).from_config({**model.get_config(), "dtype": "float32"})
+    twin.set_weights(model.get_weights())
+    return twin
 
 
 def _reopen(

@@ -1,8 +1,6 @@
 import subprocess
 import sys
-from itertools import count, islice
 from pathlib import Path
-from threading import Event
 from typing import ClassVar
 
 import keras
@@ -11,8 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from keras_pneumo.data.image_files import image_files
 from keras_pneumo.errors import ImageError, LayoutError, SettingsError
-from keras_pneumo.models.classifier import PneumoniaClassifier, image_files, read_ahead
+from keras_pneumo.models.classifier import PneumoniaClassifier
 
 
 class CountsCalls(keras.layers.Layer):
@@ -145,32 +144,6 @@ def test_a_folder_without_images_is_refused_before_any_is_read(tiny, tmp_path):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(LayoutError, match=r"at least one image \(\.jpeg, \.jpg, \.png\)"):
         tiny.extract_features(["missing.png", tmp_path])
-
-
-def test_a_broken_link_is_an_image_that_cannot_be_read(tmp_path):
-    (tmp_path / "a.png").symlink_to(tmp_path / "missing.png")
-    assert image_files(tmp_path) == [tmp_path / "a.png"]
-
-
-def test_files_are_read_while_the_first_is_in_use():
-    second_is_read = Event()
-
-    def read(path):
-        if path == "b":
-            second_is_read.set()
-        return path
-
-    files = read_ahead(["a", "b"], read)
-    assert next(files) == "a"
-    assert second_is_read.wait(10)
-    assert list(files) == ["b"]
-
-
-def test_what_has_no_end_is_read_a_little_ahead():
-    taken = []
-    endless = (taken.append(number) or str(number) for number in count())
-    assert list(islice(read_ahead(endless, int), 200)) == list(range(200))
-    assert len(taken) < 300
 
 
 PEAKS = """

@@ -1,7 +1,10 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
 from keras_pneumo.errors import OutputError, TrainingError
+from keras_pneumo.training import feature_cache
 from keras_pneumo.training.feature_cache import Batches, FeatureCache, caches, fingerprint
 
 KEY = {"boundary": "features", "config": "kaggle_grouped"}
@@ -14,11 +17,11 @@ def cache(tmp_path):
     )
 
 
-def source(part, rows=None, batch=3):
-    start = {"validation": 0, "view-0": 100, "view-1": 200}[part]
+def source(part, start, rows=None, batch=3):
+    first = {"validation": 0, "view-0": 100, "view-1": 200}[part]
     total = rows or {"validation": 4}.get(part, 10)
-    values = start + np.arange(total, dtype="float32")[:, None, None] + np.zeros((1, 2, 3))
-    for position in range(0, total, batch):
+    values = first + np.arange(total, dtype="float32")[:, None, None] + np.zeros((1, 2, 3))
+    for position in range(start, total, batch):
         yield values[position : position + batch].astype("float32")
 
 
@@ -34,33 +37,36 @@ def test_what_is_written_is_read_back(cache):
 
 def test_what_is_there_is_not_computed_again(cache):
     cache.fill(source, KEY)
-    cache.fill(lambda part: pytest.fail(part), KEY)
+    cache.fill(lambda part, _: pytest.fail(part), KEY)
 
 
-def test_an_interrupted_cache_goes_on_with_the_part_that_is_missing(cache):
-    def interrupted(part):
+def test_an_interrupted_cache_goes_on_where_it_was(cache, monkeypatch):
+    def interrupted(part, start):
         if part == "view-1":
-            yield from list(source(part))[:2]
+            yield from list(source(part, start))[:3]
             raise KeyboardInterrupt
-        yield from source(part)
+        yield from source(part, start)
 
+    monkeypatch.setattr(feature_cache, "_ROWS_AT_RISK", 6)
     with pytest.raises(KeyboardInterrupt):
         cache.fill(interrupted, KEY)
-    assert {path.stem for path in cache.directory.glob("*.npy")} == {"validation", "view-0"}
     asked = []
 
-    def rest(part):
-        asked.append(part)
-        return source(part)
+    def rest(part, start):
+        asked.append((part, start))
+        return source(part, start)
 
     cache.fill(rest, KEY)
-    assert asked == ["view-1"]
+    assert asked == [("view-1", 6)]
+    np.testing.assert_array_equal(cache.read("view-1")[:, 1, 2], 200 + np.arange(10))
+    names = {path.name for path in cache.directory.iterdir()}
+    assert names == {"key.json", "validation.npy", "view-0.npy", "view-1.npy"}
 
 
 def test_a_source_that_ends_early_leaves_no_part(cache):
     with pytest.raises(TrainingError, match="3 of 4"):
-        cache.fill(lambda part: source(part, rows=3), KEY)
-    assert not list(cache.directory.glob("*.npy"))
+        cache.fill(partial(source, rows=3), KEY)
+    assert not (cache.directory / "validation.npy").exists()
 
 
 def test_a_full_disk_is_found_before_the_work(tmp_path):
@@ -68,12 +74,12 @@ def test_a_full_disk_is_found_before_the_work(tmp_path):
         tmp_path / "x", {"train": 10**9, "validation": 1}, (10**6,), "float16", views=1
     )
     with pytest.raises(OutputError, match=r"2000000\.0 GB"):
-        cache.fill(lambda part: pytest.fail(part), KEY)
+        cache.fill(lambda part, _: pytest.fail(part), KEY)
 
 
 def test_numbers_that_float16_cannot_hold_are_refused(cache):
     with pytest.raises(TrainingError, match="float32"):
-        cache.fill(lambda part: (1e6 * batch for batch in source(part)), KEY)
+        cache.fill(lambda *of: (1e6 * batch for batch in source(*of)), KEY)
 
 
 def test_an_epoch_goes_through_its_order_and_through_the_views(cache):
