@@ -38,13 +38,16 @@ from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any, Literal, Self, TypeVar
 
 import click
 
 from keras_pneumo.files import replacing
 
 Figures = dict[str, float]
+
+_Result = TypeVar("_Result")
 
 # Instructions that decide how fast a network runs: x86, then ARM.
 _FLAGS = ["avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16"]
@@ -81,19 +84,43 @@ def in_turns(
     return measured
 
 
-def in_own_process(measure: Callable[..., Figures], *args: Any) -> Figures:
-    """Measure in a fresh process, and add the most memory that it held as ``peak_mib``.
+class OwnProcess:
+    """A fresh process that does what it is told, one call after the other.
 
     Args:
-        measure: A function at the top level of a module, since another process has to find it.
-        *args: Its arguments, which are pickled.
-
-    Returns:
-        Its figures and ``peak_mib``.
+        environment: Variables that it has besides those of this process, for what libraries read
+            when they are imported.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        figures = process.submit(measure, *args).result()
-        return {**figures, "peak_mib": process.submit(peak_mib).result()}
+
+    def __init__(self, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._pool = ProcessPoolExecutor(
+            1,
+            mp_context=get_context("spawn"),
+            initializer=os.environ.update,
+            initargs=(dict(environment),),
+        )
+
+    def __enter__(self) -> Self:
+        """Nothing happens before the first call."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the process."""
+        self._pool.shutdown()
+
+    def call(self, function: Callable[..., _Result], *args: Any) -> _Result:
+        """Call a function at the top level of a module; what it raises is raised here."""
+        return self._pool.submit(function, *args).result()
+
+
+def in_own_process(
+    measure: Callable[..., Figures],
+    *args: Any,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Figures:
+    """Measure in a fresh process, and add the most memory that it held as ``peak_mib``."""
+    with OwnProcess(environment) as process:
+        return {**process.call(measure, *args), "peak_mib": process.call(peak_mib)}
 
 
 def peak_mib() -> float:

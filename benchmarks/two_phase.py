@@ -6,7 +6,6 @@ same images, from the same first weights, without augmentation. The notebook's t
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
@@ -29,8 +28,8 @@ class Variant:
     """A way to train.
 
     Attributes:
-        changes: Of the settings of ``train``; None for the notebook's recipe.
-        environment: Variables that TensorFlow reads when it starts.
+        changes: Of the settings of ``train``; None for the notebooks' recipe.
+        environment: Variables of its process.
     """
 
     changes: Mapping[str, Any] | None = None
@@ -127,7 +126,10 @@ def _once(work: Path, name: str, arguments: tuple[Any, ...]) -> Callable[[], har
         finished = folder / "figures.json"
         if not finished.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            figures = harness.in_own_process(train, VARIANTS[name], (*arguments, folder))
+            variant = VARIANTS[name]
+            figures = harness.in_own_process(
+                train, variant.changes, (*arguments, folder), environment=variant.environment
+            )
             with replacing(finished) as temporary:
                 temporary.write_text(json.dumps(figures) + "\n", encoding="utf-8")
         found: harness.Figures = json.loads(finished.read_text(encoding="utf-8"))
@@ -136,13 +138,12 @@ def _once(work: Path, name: str, arguments: tuple[Any, ...]) -> Callable[[], har
     return measure
 
 
-def train(variant: Variant, arguments: tuple[Any, ...]) -> harness.Figures:
-    """Train in one way, in a process that has not imported TensorFlow yet."""
-    os.environ |= variant.environment
-    if variant.changes is None:
+def train(changes: Mapping[str, Any] | None, arguments: tuple[Any, ...]) -> harness.Figures:
+    """Train in one way: ours with some changes of its settings, or that of the notebooks."""
+    if changes is None:
         figures = _recipes.notebook(*arguments)
     else:
-        figures = _recipes.ours(*arguments, changes=variant.changes)
+        figures = _recipes.ours(*arguments, changes=changes)
     return {"minutes": figures.pop("seconds") / 60, **figures}
 
 

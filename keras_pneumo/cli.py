@@ -48,7 +48,8 @@ def main() -> None:
     """
     # TensorFlow's notes about its own build are not about the user's data.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # Its faster kernels, which it has but does not use on processors without AVX-512.
+    # Kernels that TensorFlow has, but uses by itself only on processors that have instructions
+    # for neural networks; others gain from them as well.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(message)s"))
@@ -107,9 +108,7 @@ def _weights(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 @click.option(
     "--train-batch-norm", is_flag=True, default=None, help="In phase 2; for untrained stages."
 )
-@click.option(
-    "--cache/--no-cache", default=None, help="Compute what is frozen once, and keep it [cache]"
-)
+@click.option("--cache/--no-cache", default=None, help="Compute what is frozen once [cache]")
 @click.option("--views", type=int, help="Augmented views of each image, with --cache [2]")
 @click.option(
     "--precision",
@@ -498,7 +497,7 @@ def cache(cache_dir: Path | None, to_delete: tuple[str, ...]) -> None:
     """List the features that trainings have kept or left behind, or delete them."""
     from keras_pneumo.training.feature_cache import caches, default_root
 
-    root = cache_dir or default_root()
+    root = cache_dir.expanduser() if cache_dir else default_root()
     found = {one.directory.name: one for one in caches(root)}
     unknown = set(to_delete) - {*found, "all"}
     if unknown:

@@ -8,22 +8,27 @@ the training images. A file has its name when it is whole; until then, ``view-0.
 
 import hashlib
 import json
+import logging
 import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from keras_pneumo.errors import OutputError, TrainingError
 from keras_pneumo.files import replacing
 
+logger = logging.getLogger(__name__)
+
 KEY_FILE = "key.json"
+KEEP_FILE = "keep"
 VALIDATION = "validation"
 
 Source = Callable[[str, int], Iterable[np.ndarray]]
@@ -59,49 +64,66 @@ class FeatureCache:
     @property
     def size(self) -> int:
         """Size on disk in bytes when it is whole."""
-        of_image = math.prod(self.shape) * np.dtype(self.dtype).itemsize
-        return of_image * sum(self.parts.values())
+        return sum(map(self._bytes, self.parts))
+
+    @property
+    def still_needed(self) -> int:
+        """How many bytes of the disk it has not taken yet."""
+        files = {part: (self._file(part), self._partial(part)) for part in self.parts}
+        new = [part for part, paths in files.items() if not any(path.exists() for path in paths)]
+        return sum(map(self._bytes, new))
 
     def read(self, part: str) -> np.ndarray:
         """Return one part, memory-mapped: ``(rows, *shape)``."""
         return np.load(self._file(part), mmap_mode="r")
 
     def fill(self, source: Source, key: Mapping[str, Any]) -> None:
-        """Compute what is not there yet.
+        """Compute what is not there yet; wait if another training is computing it.
 
         Args:
             source: Gives the features of a part, in batches.
             key: What the numbers depend on, for people who look at the folder.
 
         Raises:
-            OutputError: The disk has not the room for it. Nothing is computed.
+            OutputError: The disk has not the room for a part. It is not computed.
         """
-        missing = [part for part in self.parts if not self._file(part).exists()]
-        if not missing:
-            return
-        self._require_room(missing)
         self.directory.mkdir(parents=True, exist_ok=True)
-        with replacing(self.directory / KEY_FILE) as temporary:
-            temporary.write_text(json.dumps(dict(key), indent=2) + "\n", encoding="utf-8")
-        total = sum(self.parts[part] for part in missing)
-        with tqdm(total=total, desc="Features", unit="img", disable=None) as bar:
-            for part in missing:
-                self._write(part, source, bar)
+        with _locked(self.directory / "lock"):
+            missing = [part for part in self.parts if not self._file(part).exists()]
+            with replacing(self.directory / KEY_FILE) as temporary:
+                temporary.write_text(json.dumps(dict(key), indent=2) + "\n", encoding="utf-8")
+            total = sum(self.parts[part] for part in missing)
+            hide = None if missing else True
+            with tqdm(total=total, desc="Features", unit="img", disable=hide) as bar:
+                for part in missing:
+                    self._write(part, source, bar)
+
+    def keep(self) -> None:
+        """Mark the folder, so that ``delete`` leaves it, also at the end of another training."""
+        (self.directory / KEEP_FILE).touch()
 
     def delete(self) -> None:
-        """Delete the folder."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        """Delete the folder, unless it is to be kept."""
+        if not (self.directory / KEEP_FILE).exists():
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _bytes(self, part: str) -> int:
+        return self.parts[part] * math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+    def _partial(self, part: str) -> Path:
+        return self._file(f"{part}.partial")
 
     def _file(self, part: str) -> Path:
         return self.directory / f"{part}.npy"
 
     def _write(self, part: str, source: Source, bar: Any) -> None:
-        rows, partial = self.parts[part], self._file(f"{part}.partial")
+        rows, partial = self.parts[part], self._partial(part)
         progress = self.directory / f"{part}.rows"
         safe = int(progress.read_text()) if progress.exists() else 0
         array = np.lib.format.open_memmap(
             partial, "r+" if safe else "w+", np.dtype(self.dtype), (rows, *self.shape)
         )
+        _reserve(partial)
         start = safe
         bar.update(start)
         for batch in source(part, start):
@@ -133,75 +155,60 @@ class FeatureCache:
             )
         return stored
 
-    def _require_room(self, parts: Iterable[str]) -> None:
-        of_image = math.prod(self.shape) * np.dtype(self.dtype).itemsize
-        needed = of_image * sum(self.parts[part] for part in parts)
-        there = next(path for path in (self.directory, *self.directory.parents) if path.exists())
-        free = shutil.disk_usage(there).free
-        if needed > free:
-            raise OutputError(
-                f"The features that are computed once need {_gigabytes(needed)} on disk. "
-                f"{self.directory.parent} has {_gigabytes(free)} left. Give another folder "
-                "(`cache_dir`, --cache-dir), ask for fewer views, or train without the cache "
-                "(`cache=False`, --no-cache), which takes longer."
-            )
 
+def require_room(caches: Iterable[FeatureCache]) -> None:
+    """Raise if the disk has not the room for what these caches have not taken of it yet.
 
-class Batches(keras.utils.PyDataset):
-    """Batches of cached features, for ``fit`` and ``predict``.
-
-    The positions of an epoch are spread over the views: image i is seen in view
-    ``(epoch + i) % views``, so that every epoch has some of each, and an image another one each
-    time.
-
-    Args:
-        cache: The cache, whole.
-        labels: int64 array, a label for each row; None for features alone.
-        order: Positions of the rows in the order in which they are read.
-        batch_size: Rows in a batch.
-        epoch: Number of the epoch, from 0; None for the validation split.
+    Raises:
+        OutputError: It has not; the message says how much is needed, and where.
     """
+    caches = list(caches)
+    needed = sum(cache.still_needed for cache in caches)
+    for cache in caches:
+        folders = (cache.directory, *cache.directory.parents)
+        free = shutil.disk_usage(next(path for path in folders if path.exists())).free
+        if needed > free:
+            raise _no_room(cache.directory.parent, needed, free)
 
-    def __init__(
-        self,
-        cache: FeatureCache,
-        labels: np.ndarray | None,
-        order: np.ndarray,
-        batch_size: int,
-        epoch: int | None,
-    ) -> None:
-        super().__init__()
-        parts = [VALIDATION] if epoch is None else [f"view-{view}" for view in range(cache.views)]
-        self._features = [cache.read(part) for part in parts]
-        self._labels, self._order, self._batch_size = labels, order, batch_size
-        self._epoch = epoch or 0
 
-    def __len__(self) -> int:
-        """Number of batches; the last one may be smaller."""
-        return math.ceil(len(self._order) / self._batch_size)
+def _reserve(path: Path) -> None:
+    # Otherwise a disk that others fill meanwhile would kill the process, without a word.
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            size = path.stat().st_size
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                free = shutil.disk_usage(path.parent).free
+                raise _no_room(path.parent.parent, size, free) from error
 
-    def __getitem__(self, number: int) -> Any:
-        """Features, float32, and labels of one batch."""
-        rows = self._order[number * self._batch_size : (number + 1) * self._batch_size]
-        views = (self._epoch + rows) % len(self._features)
-        features = np.stack(
-            [self._features[view][row] for view, row in zip(views, rows, strict=True)]
-        ).astype("float32")
-        return features if self._labels is None else (features, self._labels[rows])
+
+def _no_room(root: Path, needed: float, free: float) -> OutputError:
+    return OutputError(
+        f"The features that are computed once need {_gigabytes(needed)} on disk. {root} has "
+        f"{_gigabytes(free)} left. Give another folder (`cache_dir`, --cache-dir), ask for fewer "
+        "views, or train without the cache (`cache=False`, --no-cache), which takes longer."
+    )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info("Another training computes the features of %s: waiting for it.", path.parent)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def fingerprint(key: Mapping[str, Any]) -> str:
     """Return 16 hexadecimal digits that stand for all values of a key."""
     text = json.dumps(dict(key), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def weights_hash(model: keras.Model) -> str:
-    """Return the SHA-256 of all weights of a model, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    return digest.hexdigest()
 
 
 def default_root() -> Path:

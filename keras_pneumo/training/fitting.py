@@ -1,7 +1,8 @@
 """One epoch at a time, on images or on features that a frozen prefix gave once."""
 
+import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,13 +17,13 @@ from keras_pneumo.models.classifier import PneumoniaClassifier, Trainable
 from keras_pneumo.models.compiled import check_batch_size, compiled, slices
 from keras_pneumo.models.cut import Cut, cut
 from keras_pneumo.models.precision import choose_precision, in_precision
+from keras_pneumo.training.batches import Batches
 from keras_pneumo.training.feature_cache import (
     VALIDATION,
-    Batches,
     FeatureCache,
     Source,
     fingerprint,
-    weights_hash,
+    require_room,
 )
 from keras_pneumo.training.settings import TrainSettings
 
@@ -71,23 +72,23 @@ class OnImages:
 
 @dataclass(frozen=True)
 class OnFeatures:
-    """Trains what is above a cut, on the features that a cache has."""
+    """Trains what is above a cut, on features: of each view, and of the validation split."""
 
     tail: keras.Model
     splits: Splits
-    cache: FeatureCache
+    views: Sequence[np.ndarray]
+    validation: np.ndarray
     batch_size: int
 
     def fit(self, epoch: int, **kwargs: Any) -> Any:
         """As ``Fitting.fit``."""
-        labels = self.splits.examples("train").label
-        order = self.splits.epoch_order(epoch)
-        return self.tail.fit(Batches(self.cache, labels, order, self.batch_size, epoch), **kwargs)
+        labels, order = self.splits.examples("train").label, self.splits.epoch_order(epoch)
+        return self.tail.fit(Batches(self.views, labels, order, self.batch_size, epoch), **kwargs)
 
     def validation_scores(self, verbose: Any) -> np.ndarray:
         """As ``Fitting.validation_scores``."""
-        order = np.arange(len(self.splits.examples("validation")))
-        batches = Batches(self.cache, None, order, self.batch_size, None)
+        order = np.arange(len(self.validation))
+        batches = Batches([self.validation], None, order, self.batch_size)
         return self.tail.predict(batches, verbose=verbose)[:, 0].astype("float64")
 
 
@@ -121,12 +122,12 @@ class Features:
         self._parts: dict[str, Cut] = {}
         self._keys: dict[str, dict[str, Any]] = {}
         self._caches: dict[str, FeatureCache] = {}
-        for phase in PHASES:
+        for phase in reversed(PHASES):
             begin(model, phase, settings)
             parts = cut(model) if settings.cache else None
             if parts and (phase == "head" or settings.fine_tune_epochs):
-                key = self._key(parts, data)
-                self._parts[phase], self._keys[phase] = parts, key
+                self._parts[phase] = parts
+                key = self._keys[phase] = self._key(phase, data)
                 self._caches[phase] = self._cache(parts, root / fingerprint(key))
 
     def fitting(self, phase: str) -> Fitting:
@@ -148,20 +149,29 @@ class Features:
             ],
             jit_compile=model.jit_compile,
         )
-        return OnFeatures(tail, self._splits, self._filled(phase), self._settings.batch_size)
+        require_room(self._caches.values())
+        cache = self._filled(phase)
+        # Opened once: another training with the same features may delete them when it ends.
+        views = [cache.read(part) for part in cache.parts if part != VALIDATION]
+        validation, batch_size = cache.read(VALIDATION), self._settings.batch_size
+        return OnFeatures(tail, self._splits, views, validation, batch_size)
 
-    def delete(self) -> None:
-        """Delete the caches of all phases."""
+    def end(self, *, keep: bool) -> None:
+        """Keep the caches of all phases for other trainings, or delete what nobody keeps."""
         for cache in self._caches.values():
-            cache.delete()
+            if keep:
+                cache.keep()
+            else:
+                cache.delete()
 
-    def _key(self, parts: Cut, data: str) -> dict[str, Any]:
-        settings = self._settings
+    def _key(self, phase: str, data: str) -> dict[str, Any]:
+        settings, parts, below = self._settings, self._parts[phase], self._below(phase)
         return {
             "keras_pneumo": __version__,
             "backend": keras.backend.backend(),
             "boundary": parts.boundary,
-            "weights": weights_hash(parts.prefix),
+            "computed_from": below.boundary if below else "images",
+            "weights": _weights_hash(parts.prefix),
             "data": data,
             "config": self._splits.config,
             "image_size": list(settings.image_size),
@@ -172,6 +182,11 @@ class Features:
             "precision": self._precision,
             "dtype": self._dtype,
         }
+
+    def _below(self, phase: str) -> Cut | None:
+        """The cut whose features those of a phase are computed on; None for the images."""
+        lower = self._parts.get("fine_tune") if phase == "head" else None
+        return lower if lower and lower.to_features else None
 
     @property
     def _dtype(self) -> str:
@@ -189,7 +204,7 @@ class Features:
         )
 
     def _filled(self, phase: str) -> FeatureCache:
-        parts, cache, above = self._parts[phase], self._caches[phase], self._parts.get("fine_tune")
+        parts, cache, below = self._parts[phase], self._caches[phase], self._below(phase)
         logger.info(
             "Features of %s, %d view%s, %.2f GB in %s, computed in %s.",
             parts.boundary,
@@ -199,8 +214,8 @@ class Features:
             cache.directory,
             self._precision,
         )
-        if phase == "head" and above and above.to_features:
-            source = self._from_cache(self._filled("fine_tune"), above.to_features)
+        if below:
+            source = self._from_cache(self._filled("fine_tune"), below.to_features)
         else:
             source = self._from_images(parts.prefix)
         cache.fill(source, self._keys[phase])
@@ -230,3 +245,11 @@ class Features:
                 yield compute(some, size)
 
         return batches
+
+
+def _weights_hash(model: keras.Model) -> str:
+    """Return the SHA-256 of all weights of a model, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for weight in model.get_weights():
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    return digest.hexdigest()

@@ -146,8 +146,7 @@ def train(
     state = train_phases(model, splits, run, features, verbose)
     if dtype:
         model = _in_float32(model)
-    if not keep_cache:
-        features.delete()
+    features.end(keep=keep_cache)
     return _conclude(model, splits, data_dir, run, state, verbose)
 
 

@@ -41,7 +41,7 @@ def trained(splits, settings, root):
     for epoch in range(-(-20 // len(splits.train))):
         fitting.fit(epoch, class_weight=splits.class_weight, shuffle=False, verbose=0)
     scores = fitting.validation_scores(verbose=0)
-    features.delete()
+    features.end(keep=False)
     return [*model.get_weights(), scores]
 
 
