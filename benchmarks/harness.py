@@ -96,7 +96,7 @@ class OwnProcess:
         self._pool = ProcessPoolExecutor(
             1,
             mp_context=get_context("spawn"),
-            initializer=os.environ.update,
+            initializer=_set_environment,
             initargs=(dict(environment),),
         )
 
@@ -111,6 +111,10 @@ class OwnProcess:
     def call(self, function: Callable[..., _Result], *args: Any) -> _Result:
         """Call a function at the top level of a module; what it raises is raised here."""
         return self._pool.submit(function, *args).result()
+
+
+def _set_environment(variables: Mapping[str, str]) -> None:
+    os.environ |= variables
 
 
 def in_own_process(

@@ -9,6 +9,8 @@ from servers.hub import HubServer
 
 # TensorFlow's notes about its own build would hide the tests' output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# As the command does, so that what it trains and what a test computes agree to the last digits.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 # huggingface_hub reads its environment when it is imported: the server has its port before.
 _hub_server = HubServer()

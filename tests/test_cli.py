@@ -44,6 +44,9 @@ def test_train_has_an_option_for_every_setting_and_states_its_default(run):
         elif name == "train_batch_norm":
             assert value is False
             continue
+        elif name == "cache":
+            assert value is True
+            continue
         elif isinstance(value, list):
             separator = ", " if name == "evaluate_on" else " "
             stated = f"[{separator.join(map(str, value))}]"
