@@ -43,6 +43,8 @@ from typing import Any, Literal, Self, TypeVar
 
 import click
 
+from benchmarks._picture import draw
+from keras_pneumo.evaluation.style import as_png
 from keras_pneumo.files import replacing
 
 Figures = dict[str, float]
@@ -57,7 +59,7 @@ json_option = click.option(
     "--json",
     "json_file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the result to this file, too.",
+    help="Write the result to this file, too, and draw it into a .png beside it.",
 )
 
 
@@ -283,11 +285,13 @@ def markdown(record: Mapping[str, Any]) -> str:
 
 
 def publish(record: Mapping[str, Any], json_file: Path | None) -> None:
-    """Print a record as a table, and write it as JSON if a file is given."""
+    """Print a record as a table; if a file is given, write it as JSON, and draw it beside."""
     click.echo(markdown(record))
     if json_file:
         with replacing(json_file) as temporary:
             temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        with replacing(json_file.with_suffix(".png")) as temporary:
+            temporary.write_bytes(as_png(draw(record)))
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

@@ -109,7 +109,7 @@ def _weights(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     "--train-batch-norm", is_flag=True, default=None, help="In phase 2; for untrained stages."
 )
 @click.option("--cache/--no-cache", default=None, help="Compute what is frozen once [cache]")
-@click.option("--views", type=int, help="Augmented views of each image, with --cache [2]")
+@click.option("--views", type=int, help="Augmented views of each image that are cached [2]")
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),

@@ -12,6 +12,7 @@ from tempfile import TemporaryFile
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from benchmarks import growth, harness, two_phase
 from benchmarks._collections import link_part, read_records
@@ -79,6 +80,8 @@ def test_a_record_becomes_a_table_and_a_file(tmp_path, capsys):
     record = summarize(SECONDS)
     harness.publish(record, tmp_path / "new" / "demo.json")
     assert json.loads((tmp_path / "new" / "demo.json").read_text()) == record
+    with Image.open(tmp_path / "new" / "demo.png") as picture:
+        assert picture.width > picture.height > 200
     printed = capsys.readouterr().out
     assert "**3.00** [2.00, 9.00] times, new against old" in printed
     table = [line for line in printed.splitlines() if line.startswith("|")]

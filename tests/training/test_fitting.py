@@ -1,10 +1,11 @@
 from dataclasses import replace
+from typing import ClassVar
 
 import keras
 import numpy as np
 import pytest
 
-from keras_pneumo import PneumoniaResNet50, load_splits
+from keras_pneumo import PneumoniaClassifier, PneumoniaResNet50, load_splits
 from keras_pneumo.errors import SettingsError
 from keras_pneumo.training.fitting import Features, OnFeatures, OnImages, begin
 
@@ -26,14 +27,45 @@ def splits(phantoms, prepared_dir, settings):
     )
 
 
-def new_model():
+class SmallClassifier(PneumoniaClassifier):
+    """Two residual blocks with normalisation; quickly compiled."""
+
+    stage_ends: ClassVar[dict[str, str]] = {"low": "low_out", "high": "high_out"}
+
+    def __init__(self, image_size=(32, 32)):
+        super().__init__(
+            weights=None,
+            image_size=image_size,
+            resize="stretch",
+            dropout=0.2,
+            dtype=None,
+            name="small",
+        )
+
+    @staticmethod
+    def build_backbone(weights, input_shape):
+        images = x = keras.Input(input_shape)
+        x = keras.layers.Conv2D(8, 3, strides=4, name="stem")(x)
+        for stage in ("low", "high"):
+            y = keras.layers.Conv2D(8, 3, padding="same", name=f"{stage}_conv")(x)
+            y = keras.layers.BatchNormalization(name=f"{stage}_bn")(y)
+            x = keras.layers.Add(name=f"{stage}_add")([x, y])
+            x = keras.layers.ReLU(name=f"{stage}_out")(x)
+        return keras.Model(images, x)
+
+    @staticmethod
+    def preprocess(images):
+        return keras.layers.Rescaling(1 / 255)(images)
+
+
+def new_model(make=SmallClassifier):
     keras.utils.set_random_seed(0)
-    return PneumoniaResNet50(weights=None, image_size=(32, 32))
+    return make()
 
 
-def trained(splits, settings, root):
+def trained(splits, settings, root, make=SmallClassifier):
     """Weights and validation scores after 20 steps of phase 2."""
-    model = new_model()
+    model = new_model(make)
     features = Features(model, splits, settings, "phantoms", root)
     begin(model, "fine_tune", settings)
     fitting = features.fitting("fine_tune")
@@ -46,15 +78,39 @@ def trained(splits, settings, root):
 
 
 def test_on_features_it_trains_as_on_images(splits, settings, tmp_path):
+    settings = replace(settings, fine_tune_layers="high")
     on_features = trained(splits, settings, tmp_path)
     on_images = trained(splits, replace(settings, cache=False), tmp_path)
     for one, other in zip(on_features, on_images, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
+    before = new_model().get_weights()
+    moved = [np.abs(a - b).max() for a, b in zip(on_images, before, strict=False)]
+    assert max(moved) > 1e-3
     assert not list(tmp_path.iterdir())
 
 
+def test_on_features_resnet50_trains_as_on_images(real_data, real_backbone, settings, tmp_path):
+    settings = replace(settings, weights=str(real_backbone), image_size=(64, 64))
+    splits = load_splits(
+        real_data,
+        settings.image_size,
+        augmentation=settings.augmentation,
+        prepared_dir=tmp_path / "prepared",
+    )
+
+    def make():
+        return PneumoniaResNet50(weights=real_backbone, image_size=settings.image_size)
+
+    results = [
+        trained(splits, replace(settings, cache=cache), tmp_path / "cache", make)
+        for cache in (True, False)
+    ]
+    for one, other in zip(*results, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 def test_features_are_computed_once_and_not_read_where_anything_differs(splits, settings, tmp_path):
-    model = new_model()
+    model, settings = new_model(), replace(settings, fine_tune_layers="high")
 
     def files(settings, data="phantoms"):
         features = Features(model, splits, settings, data, tmp_path)
@@ -70,8 +126,8 @@ def test_features_are_computed_once_and_not_read_where_anything_differs(splits, 
     assert len(first) == 6
     assert files(replace(only_head, head_learning_rate=1e-2, dropout=0.5)) == first
     assert len(files(only_head, data="other phantoms")) == 8
-    kernel, bias = model.backbone.get_layer("conv1_conv").get_weights()
-    model.backbone.get_layer("conv1_conv").set_weights([2 * kernel, bias])
+    kernel, bias = model.backbone.get_layer("stem").get_weights()
+    model.backbone.get_layer("stem").set_weights([2 * kernel, bias])
     found = files(only_head)
     assert len(found) == 10
     assert first.items() <= found.items()
