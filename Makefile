@@ -3,7 +3,7 @@ BIN := .venv/bin
 # Fewer lines of TensorFlow about itself; set it to 0 to see them all.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-# In the order of collection, whose last files are short ones: no worker waits long for the other.
+# In the order of collection, which tests/conftest.py has sorted.
 PYTEST := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test coverage bench check docs clean

@@ -30,6 +30,16 @@ _features = tempfile.TemporaryDirectory(prefix="features-")
 os.environ["KERAS_PNEUMO_CACHE"] = _features.name
 
 
+# Files that take minutes begin first, so that no worker waits long for the other at the end.
+_LONG = ("test_train.py", "test_backends.py", "test_cli.py", "test_docs.py", "test_examples.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(
+        key=lambda item: _LONG.index(name) if (name := item.path.name) in _LONG else len(_LONG)
+    )
+
+
 @pytest.fixture
 def hub():
     """A Hub of one's own at ``HF_ENDPOINT``: no repositories, an empty cache, two users."""
