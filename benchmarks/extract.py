@@ -46,17 +46,8 @@ class Sample:
 
 
 @click.command()
-@click.option(
-    "--data",
-    envvar="KERAS_PNEUMO_DATA",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A collection of chest X-rays; without one, phantoms are drawn.",
-)
-@click.option(
-    "--weights",
-    envvar="KERAS_PNEUMO_BACKBONE",
-    help="imagenet, or a .weights.h5 of the backbone [random]",
-)
+@harness.data_option
+@harness.weights_option
 @click.option("--images", default=128, show_default=True, type=click.IntRange(min=32))
 @click.option("--repetitions", default=5, show_default=True, type=click.IntRange(min=1))
 @harness.json_option

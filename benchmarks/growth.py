@@ -43,17 +43,8 @@ def parse_sizes(context: click.Context, parameter: click.Parameter, value: str) 
 
 
 @click.command()
-@click.option(
-    "--data",
-    envvar="KERAS_PNEUMO_DATA",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A collection of chest X-rays; without one, phantoms are drawn.",
-)
-@click.option(
-    "--weights",
-    envvar="KERAS_PNEUMO_BACKBONE",
-    help="imagenet, or a .weights.h5 of the backbone [random]",
-)
+@harness.data_option
+@harness.weights_option
 @click.option(
     "--sizes",
     default="500,1000,2000,5000",

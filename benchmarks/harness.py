@@ -55,6 +55,17 @@ _Result = TypeVar("_Result")
 _FLAGS = ["avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16"]
 _FLAGS += ["amx_bf16", "amx_int8", "asimd", "sve", "bf16", "i8mm"]
 
+data_option = click.option(
+    "--data",
+    envvar="KERAS_PNEUMO_DATA",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A collection of chest X-rays; without one, phantoms are drawn.",
+)
+weights_option = click.option(
+    "--weights",
+    envvar="KERAS_PNEUMO_BACKBONE",
+    help="imagenet, or a .weights.h5 of the backbone [random]",
+)
 json_option = click.option(
     "--json",
     "json_file",

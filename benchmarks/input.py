@@ -31,12 +31,7 @@ DIRECTORY = "image_dataset_from_directory (bilinear)"
 
 
 @click.command()
-@click.option(
-    "--data",
-    envvar="KERAS_PNEUMO_DATA",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="A collection of chest X-rays; without one, phantoms are drawn.",
-)
+@harness.data_option
 @click.option("--images", default=256, show_default=True, type=click.IntRange(min=20))
 @click.option("--repetitions", default=7, show_default=True, type=click.IntRange(min=1))
 @harness.json_option
