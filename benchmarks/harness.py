@@ -271,19 +271,23 @@ def markdown(record: Mapping[str, Any]) -> str:
     shown = ("name", "median", "min", "max", "speedup")
     others = list(dict.fromkeys(key for one in variants for key in one if key not in shown))
     titles = [key.replace("_", " ") for key in others]
+    once = record["repetitions"] == 1
+
+    def spread(median: str, low: str, high: str) -> str:
+        return median if once else f"{median} [{low}, {high}]"
+
+    speedup, *ends = (f"{record[key]:.2f}" for key in ("speedup", "speedup_min", "speedup_max"))
+    headline = spread(f"**{speedup}**", *ends)
     lines = [
-        f"`{record['command']}`: **{record['speedup']:.2f}** "
-        f"[{record['speedup_min']:.2f}, {record['speedup_max']:.2f}] times, "
-        f"{record['of']} against {record['over']}",
+        f"`{record['command']}`: {headline} times, {record['of']} against {record['over']}",
         "",
-        _row("variant", f"{record['unit']}, median [range]", "times", *titles),
+        _row("variant", record["unit"] + ("" if once else ", median [range]"), "times", *titles),
         "| --- |" + " ---: |" * (2 + len(others)),
     ]
     for one in variants:
-        spread = f"{_short(one['median'])} [{_short(one['min'])}, {_short(one['max'])}]"
+        values = spread(*(_short(one[key]) for key in ("median", "min", "max")))
         extra = [_short(one[key]) if key in one else "" for key in others]
-        lines.append(_row(one["name"], spread, f"{one['speedup']:.2f}", *extra))
-    once = record["repetitions"] == 1
+        lines.append(_row(one["name"], values, f"{one['speedup']:.2f}", *extra))
     facts = (
         f"Measured {'once' if once else str(record['repetitions']) + ' times in turns'}, "
         f"{record['date']}. {record['cpu']}, "

@@ -20,7 +20,7 @@ from benchmarks._collections import link_part, read_records
 from keras_pneumo.files import replacing
 
 NOTEBOOK = "notebook recipe"
-OURS = "and oneDNN kernels: keras-pneumo train"
+OURS = "keras-pneumo train, with oneDNN kernels"
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def compare(
 def _once(work: Path, name: str, arguments: tuple[Any, ...]) -> Callable[[], harness.Figures]:
     """Make what trains once, and the next time once more; what is on disk is not trained again."""
     repetition = count(1)
-    slug = name.rpartition(":")[2].strip().replace(" ", "-")
+    slug = name.replace(",", "").replace(" ", "-")
 
     def measure() -> harness.Figures:
         folder = work / f"{slug}-{next(repetition)}"

@@ -90,6 +90,15 @@ def test_a_record_becomes_a_table_and_a_file(tmp_path, capsys):
     assert {line.count("|") for line in table} == {5}
 
 
+def test_what_was_measured_once_has_no_range():
+    once = {name: values[:1] for name, values in SECONDS.items()}
+    printed = harness.markdown(summarize(once))
+    assert "**3.00** times, new against old" in printed
+    assert "| variant | s | times | peak mib |" in printed
+    assert "| new | 1 | 3.00 |  |" in printed
+    assert "Measured once" in printed
+
+
 def test_a_record_names_no_host_and_no_folder():
     text = json.dumps(summarize(SECONDS))
     names = {platform.node(), str(Path.home()), str(ROOT), sys.prefix, os.environ.get("USER")}
