@@ -5,11 +5,12 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 # In the order of collection, which tests/conftest.py has sorted.
 PYTEST := -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST_SLOW := -m slow -n 2 --dist loadgroup
 
-.PHONY: help demo test coverage bench check docs clean
+.PHONY: help demo test test-slow coverage bench check docs clean
 
 help: ## Say what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
 
 # Random weights, since there may be no network: the head alone learns little on them, then conv5
 # with its normalisation learns on random features of the stages below.
@@ -25,6 +26,9 @@ demo: .venv/.installed ## Draw synthetic radiographs, train, evaluate and predic
 
 test: .venv/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST)
+
+test-slow: .venv/.installed-dev ## Run the tests that test leaves out
+	$(BIN)/python -m pytest $(PYTEST_SLOW)
 
 coverage: .venv/.installed-dev ## Run the tests and say what they do not run; a quarter slower
 	$(BIN)/python -m pytest $(PYTEST) --cov --cov-report=term:skip-covered

@@ -31,7 +31,7 @@ os.environ["KERAS_PNEUMO_CACHE"] = _features.name
 
 
 # Files that take minutes begin first, so that no worker waits long for the other at the end.
-_LONG = ("test_train.py", "test_backends.py", "test_cli.py", "test_docs.py", "test_examples.py")
+_LONG = ("test_train.py", "test_cli.py", "test_docs.py", "test_examples.py")
 
 
 def pytest_collection_modifyitems(items):

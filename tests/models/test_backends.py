@@ -11,6 +11,8 @@ import pytest
 
 from keras_pneumo import explain
 
+pytestmark = pytest.mark.slow
+
 CHECK = """
 import sys
 import keras, numpy as np, tensorflow as tf
