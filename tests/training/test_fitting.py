@@ -70,8 +70,10 @@ def trained(splits, settings, root, make=SmallClassifier):
     begin(model, "fine_tune", settings)
     fitting = features.fitting("fine_tune")
     assert isinstance(fitting, OnFeatures if settings.cache else OnImages)
-    for epoch in range(-(-20 // len(splits.train))):
-        fitting.fit(epoch, class_weight=splits.class_weight, shuffle=False, verbose=0)
+    steps = min(20, len(splits.train))  # of an epoch; those of a large collection are more
+    options = {"class_weight": splits.class_weight, "shuffle": False, "verbose": 0}
+    for epoch in range(-(-20 // steps)):
+        fitting.fit(epoch, steps_per_epoch=steps, **options)
     scores = fitting.validation_scores(verbose=0)
     features.end(keep=False)
     return [*model.get_weights(), scores]
@@ -94,6 +96,7 @@ def test_on_features_resnet50_trains_as_on_images(real_data, real_backbone, sett
     splits = load_splits(
         real_data,
         settings.image_size,
+        settings.batch_size,
         augmentation=settings.augmentation,
         prepared_dir=tmp_path / "prepared",
     )
