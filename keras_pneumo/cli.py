@@ -88,6 +88,7 @@ def _weights(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 @click.option("--resume", is_flag=True, help="Go on after the last finished epoch.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in the folder.")
 @click.option("--prepared-dir", type=_FOLDER, help="Where TFDS keeps the prepared data.")
+@click.option("--model", metavar="NAME", help="Architecture: resnet50 [resnet50]")
 @click.option("--weights", callback=_weights, help="imagenet, none, or a .weights.h5 [imagenet]")
 @click.option("--image-size", type=int, nargs=2, metavar="H W", help="Pixels [224 224]")
 @click.option("--resize", type=click.Choice(["stretch", "pad"]), help="To the size [stretch]")

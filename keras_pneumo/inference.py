@@ -60,6 +60,12 @@ def open_model(name: str | Path) -> PneumoniaClassifier:
     Raises:
         WeightsError: There is no such model.
         HubError: The Hub cannot give it.
+
+    Examples:
+        ```python
+        model = open_model("runs/first")
+        print(model.threshold)
+        ```
     """
     path = Path(name)
     if path.suffix == ".keras":
@@ -245,9 +251,9 @@ def calibrate(
     """
     examples = splits.examples(split)
     # Not the probabilities: float32 rounds those of an overconfident model to 1.
-    logits = keras.Model(model.input, model.get_layer("logit").output).predict(
-        splits.batches(split), verbose=verbose
-    )[:, 0]
+    to_logit = keras.Model(model.input, model.get_layer("logit").output)
+    to_logit.jit_compile = model.jit_compile
+    logits = to_logit.predict(splits.batches(split), verbose=verbose)[:, 0]
     fitted = fit_temperature_to_logits(examples.label, logits)
     model.temperature = fitted.value
     found = Predictions(

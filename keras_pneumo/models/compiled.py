@@ -11,11 +11,16 @@ import tensorflow as tf
 from keras_pneumo.errors import SettingsError
 
 
-def jit_compile() -> bool | str:
-    """Return what to pass to ``compile`` of that name: XLA where it helps."""
+def jit_compile() -> bool:
+    """Return what to pass to ``compile`` of that name: True where compiling pays off.
+
+    A bool, since ``Model.jit_compile = "auto"`` counts as True, and on torch that is
+    ``torch.compile``: minutes before the first prediction of a ResNet-50.
+    """
     # On a CPU, TensorFlow is as fast without XLA, which compiles anew for every batch shape.
-    on_cpu = not tf.config.list_physical_devices("GPU")
-    return False if keras.backend.backend() == "tensorflow" and on_cpu else "auto"
+    backend = keras.backend.backend()
+    on_gpu = backend == "tensorflow" and bool(tf.config.list_physical_devices("GPU"))
+    return backend == "jax" or on_gpu
 
 
 def compiled(model: keras.Model) -> Callable[[Any, int], np.ndarray]:
@@ -24,7 +29,8 @@ def compiled(model: keras.Model) -> Callable[[Any, int], np.ndarray]:
     ``Model.predict`` compiles for the size of the first batch, and again when the last is smaller.
 
     Args:
-        model: From images to one output. When its weights change later, so does the function.
+        model: From images to one output. When its weights change later, so does the function. Its
+            ``jit_compile`` is set.
 
     Returns:
         A function of images ``(n, height, width, 3)`` and of the most images that it will be given
@@ -36,19 +42,18 @@ def compiled(model: keras.Model) -> Callable[[Any, int], np.ndarray]:
         >>> mean(np.ones((3, 2, 2, 3)), 8).shape
         (3, 3)
     """
-    backend, xla = keras.backend.backend(), bool(jit_compile())
+    xla = model.jit_compile = jit_compile()
     compute = model.predict_on_batch
-    if backend == "tensorflow":
+    if keras.backend.backend() == "tensorflow":
         any_number = tf.TensorSpec((None, *model.input_shape[1:]), "float32")
         compute = tf.function(
             partial(model, training=False), [any_number], autograph=False, jit_compile=xla
         )
-    # XLA compiles for each number of images.
-    pad = xla and backend != "torch"
 
     def compute_batch(images: Any, batch_size: int) -> np.ndarray:
         n = len(images)
-        inputs = np.zeros((batch_size if pad else n, *images.shape[1:]), "float32")
+        # XLA compiles for each number of images.
+        inputs = np.zeros((batch_size if xla else n, *images.shape[1:]), "float32")
         inputs[:n] = images
         return np.asarray(compute(inputs))[:n]
 
@@ -63,7 +68,8 @@ def check_batch_size(batch_size: int | None) -> int:
     """
     if batch_size is None:
         # What 8 images become between two layers fits into the caches of a processor.
-        return 32 if jit_compile() else 8
+        on_cpu = keras.backend.backend() == "tensorflow" and not jit_compile()
+        return 8 if on_cpu else 32
     if batch_size < 1:
         raise SettingsError(f"`batch_size` must be at least 1. Received: {batch_size!r}.")
     return batch_size

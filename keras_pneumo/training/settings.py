@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from keras_pneumo.errors import SettingsError
 from keras_pneumo.evaluation.policies import ThresholdPolicy
+from keras_pneumo.models.architectures import check_architecture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,6 +14,7 @@ class TrainSettings:
     """The recipe: two phases, first the head on a frozen backbone, then its top layers.
 
     Attributes:
+        model: Architecture: ``"resnet50"``.
         weights: Start of the backbone: ``"imagenet"``, None (random), or a ``.weights.h5`` file.
         image_size: ``(height, width)`` in pixels.
         resize: ``"stretch"`` or ``"pad"``.
@@ -50,6 +52,7 @@ class TrainSettings:
         2
     """
 
+    model: str = "resnet50"
     weights: str | None = "imagenet"
     image_size: tuple[int, int] = (224, 224)
     resize: str = "stretch"
@@ -79,6 +82,7 @@ class TrainSettings:
         # JSON gives lists back.
         object.__setattr__(self, "image_size", tuple(self.image_size))
         object.__setattr__(self, "evaluate_on", tuple(self.evaluate_on))
+        check_architecture(self.model)
         for name, least in {
             "head_epochs": 1,
             "fine_tune_epochs": 0,

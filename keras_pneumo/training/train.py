@@ -17,9 +17,9 @@ from keras_pneumo.evaluation.report import EvaluationReport
 from keras_pneumo.evaluation.style import as_png
 from keras_pneumo.files import is_occupied, replacing
 from keras_pneumo.inference import calibrate, predict_split
+from keras_pneumo.models.architectures import architecture
 from keras_pneumo.models.classifier import PneumoniaClassifier
 from keras_pneumo.models.precision import choose_precision
-from keras_pneumo.models.resnet50 import PneumoniaResNet50
 from keras_pneumo.reporting import report_on
 from keras_pneumo.training.feature_cache import default_root
 from keras_pneumo.training.fitting import Features
@@ -59,7 +59,7 @@ def train(
     keep_cache: bool = False,
     verbose: Any = "auto",
 ) -> TrainedRun:
-    """Train a PneumoniaResNet50 in two phases, calibrate, evaluate and save it.
+    """Train a model in two phases, calibrate, evaluate and save it.
 
     The best epoch by validation AUC is kept. Its temperature and its threshold come from the
     validation split. The same seed gives the same batches in the same order, also across an
@@ -131,7 +131,7 @@ def train(
     # Here, since preparing the data may draw random numbers too.
     keras.utils.set_random_seed(settings.seed)
     dtype = _dtype(settings)
-    model: PneumoniaClassifier = PneumoniaResNet50(
+    model = architecture(settings.model)(
         weights=settings.weights,
         image_size=settings.image_size,
         resize=settings.resize,
@@ -243,5 +243,5 @@ def _metadata(splits: Splits, run: RunDirectory, state: RunState) -> dict[str, A
 
 
 def _finished(run: RunDirectory) -> TrainedRun:
-    model = PneumoniaResNet50.from_pretrained(run.model)
+    model = PneumoniaClassifier.from_pretrained(run.model)
     return TrainedRun(run.path, model, EvaluationReport.load(run.evaluation), run.state.columns())
