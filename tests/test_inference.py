@@ -6,13 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from keras_pneumo import (
-    PneumoniaClassifier,
-    PneumoniaResNet50,
-    load_splits,
-    open_model,
-    predict_files,
-)
+from keras_pneumo import PneumoniaClassifier, load_splits, open_model, predict_files
 from keras_pneumo.errors import LayoutError, SettingsError, WeightsError
 from keras_pneumo.evaluation.calibration import fit_temperature
 from keras_pneumo.inference import calibrate, predict_split, splits_for
@@ -31,7 +25,7 @@ def test_a_model_is_opened_from_its_run_its_folder_or_a_keras_file(finished_run,
         tmp_path / "model.keras",
     ):
         model = open_model(path)
-        assert type(model) is PneumoniaResNet50
+        assert type(model) is type(finished_run.model)
         assert model.threshold == finished_run.model.threshold
 
 
@@ -46,7 +40,7 @@ def test_what_is_no_model_of_ours_is_refused(tmp_path):
 
 
 def test_calibration_leaves_nothing_to_gain_and_is_recorded(finished_run, splits):
-    model = PneumoniaResNet50.from_pretrained(finished_run.directory / "model")
+    model = PneumoniaClassifier.from_pretrained(finished_run.directory / "model")
     # A head that knows its training images by heart is too sure of itself.
     features = model.extract_features(splits.batches("train"))
     head = LogisticRegression(max_iter=1000).fit(features, splits.examples("train").label)
@@ -70,7 +64,7 @@ def test_calibration_leaves_nothing_to_gain_and_is_recorded(finished_run, splits
 
 
 def test_a_model_sees_the_splits_it_was_trained_with(finished_run, phantoms, prepared_dir):
-    model = PneumoniaResNet50.from_pretrained(finished_run.directory / "model")
+    model = PneumoniaClassifier.from_pretrained(finished_run.directory / "model")
     settings = {**model.metadata["settings"], "split_seed": 5}
     model.metadata = {**model.metadata, "settings": settings}
     expected = load_splits(phantoms, (32, 32), split_seed=5, prepared_dir=prepared_dir)
@@ -131,4 +125,4 @@ def test_what_cannot_be_predicted_is_refused_at_once(
 
 def test_the_base_class_opens_whatever_was_saved(finished_run):
     model = PneumoniaClassifier.from_pretrained(finished_run.directory / "model")
-    assert type(model) is PneumoniaResNet50
+    assert type(model) is type(finished_run.model)

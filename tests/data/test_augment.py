@@ -26,7 +26,16 @@ def two_epochs(images, policy, seed):
     return np.stack([np.concatenate(list(batches.as_numpy_iterator())) for _ in range(2)])
 
 
-@pytest.fixture(scope="module", params=[policy for policy in POLICIES if policy != "none"])
+# It takes many seconds to import, once for all of these.
+KERAS_CV = [pytest.mark.slow, pytest.mark.xdist_group("keras_cv")]
+VARYING = [
+    pytest.param(policy, marks=KERAS_CV if policy == "keras_cv" else [])
+    for policy in POLICIES
+    if policy != "none"
+]
+
+
+@pytest.fixture(scope="module", params=VARYING)
 def varied(request, images):
     """Two epochs inside tf.data under a seed, under the same seed again, and under another one."""
     return [two_epochs(images, request.param, seed) for seed in (3, 3, 4)]

@@ -122,7 +122,9 @@ def test_labels_stay_with_their_shuffled_images(load, phantoms):
         assert [label_of_image[bytes(one)] for one in images.astype("uint8")] == labels.tolist()
 
 
-@pytest.mark.parametrize("augmentation", ["standard", "keras_cv"])
+@pytest.mark.parametrize(
+    "augmentation", ["standard", pytest.param("keras_cv", marks=pytest.mark.slow)]
+)
 def test_an_epoch_repeats_by_its_number(load, augmentation):
     first, again = (load(augmentation=augmentation).train_epoch(3) for _ in range(2))
     np.testing.assert_array_equal(images_of(first), images_of(again))

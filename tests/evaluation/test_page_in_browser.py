@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_reports import THRESHOLD, data_audit, make_report, shortcut_audit
 from matplotlib.figure import Figure
 
-from keras_pneumo.evaluation.report import EvaluationReport
 from keras_pneumo.evaluation.style import as_png
-from keras_pneumo.evaluation.thresholds import Threshold
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -34,42 +33,21 @@ def browser():
 @pytest.fixture(scope="module")
 def address(predictions, tmp_path_factory):
     """A report with everything in it, and with names that are long."""
-    one = {"value": 0.9, "low": 0.8, "high": 0.95}
-    change = {**one, "change": -0.1, "change_low": -0.2, "change_high": -0.05}
-    metrics = ("roc_auc", "specificity", "recall")
-    altered = dict.fromkeys(metrics, change)
-    patients = {"patients_naive": 3000, "patients_per_series": 4000}
-    count = {"images": 5856, **patients}
-    report = EvaluationReport(
+    report = make_report(
         model="runs/" + "a_long_name_without_a_space_" * 4,
-        threshold=Threshold(0.4, "youden", "validation", (0.2, 0.6)),
+        threshold=replace(THRESHOLD, interval=(0.2, 0.6)),
         predictions={
             "validation": predictions["validation"],
             "another_hospital": replace(
-                predictions["test"], filename=[f"b{i}.jpeg" for i in range(30)]
+                predictions["test"], patient_id=predictions["validation"].patient_id
             ),
         },
-        data="chest_xray",
         temperature=1.5,
         prevalence=0.1,
         resamples=20,
         recipe={"settings": {"weights": "resnet50_imagenet_conv1_to_conv4.weights.h5"}, "n": 1},
-        data_audit={
-            "splits": {"all": {**count, "classes": {"NORMAL": count, "PNEUMONIA": count}}},
-            "left_out": {},
-            "identical_files": {"groups": []},
-            "patients_in_two_splits": [],
-        },
-        shortcuts={
-            "split": "validation",
-            "images": 30,
-            "patients": 15,
-            "level": 0.95,
-            "unaltered": dict.fromkeys(metrics, one),
-            "rows": [{"group": "Occlusion", "name": "a", "title": "Border", "metrics": altered}],
-            "probes": [],
-            "outside_centre": {**one, "area": 0.64},
-        },
+        data_audit=data_audit(),
+        shortcuts=shortcut_audit(),
         pictures={"Training curves": as_png(Figure(figsize=(9, 2), dpi=144))},
         allow_shared_patients=True,
     )

@@ -3,11 +3,14 @@ import re
 import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
+import fake_reports
 import numpy as np
 import pytest
+from fake_reports import THRESHOLD, data_audit, shortcut_audit
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -37,7 +40,6 @@ FILES = {
 }
 VERSION_1 = ["schema_version", "created", "keras_pneumo", "model", "data", "threshold", "splits"]
 DISCLAIMER = "For research and teaching. Not a medical device."
-THRESHOLD = Threshold(0.4, "youden", "validation")
 PICTURE = as_png(Figure(figsize=(2, 1), dpi=50))
 TITLE = "Learning rate, by epoch"
 RECIPE = {
@@ -47,79 +49,19 @@ RECIPE = {
 }
 
 
-def e(value, low=None, high=None):
-    return {"value": value, "low": low, "high": high}
-
-
-def altered(title, change, low, high):
-    one = e(0.9 + change, 0.8, 0.95) | {"change": change, "change_low": low, "change_high": high}
-    metrics = {"roc_auc": one, "specificity": one, "recall": one}
-    return {"group": "Occlusion", "name": title.lower(), "title": title, "metrics": metrics}
-
-
 @pytest.fixture(scope="module")
 def shortcuts():
-    probe = {"images": 3, "mean": 0.4, "lowest": 0.3, "highest": 0.6, "called_pneumonia": 2}
-    return {
-        "split": "validation",
-        "images": 30,
-        "patients": 15,
-        "threshold": 0.4,
-        "level": 0.95,
-        "resamples": 50,
-        "seed": 0,
-        "unaltered": dict.fromkeys(("roc_auc", "specificity", "recall"), e(0.9, 0.85, 0.95)),
-        "rows": [altered("Lungs hidden", -0.3, -0.4, -0.2), altered("Border", 0.01, -0.1, 0.1)],
-        "probes": [{"name": "noise", "title": "Uniform noise", **probe}],
-        "outside_centre": e(0.41, 0.39, 0.43) | {"area": 0.64, "images": 30},
-    }
-
-
-@pytest.fixture(scope="module")
-def data_audit():
-    patients = {"patients_naive": 5, "patients_per_series": 6}
-    count = {"images": 7, **patients}
-    return {
-        "root": "/home/somebody/chest_xray",
-        "splits": {"all": {**count, "classes": {"NORMAL": count, "PNEUMONIA": count}}},
-        "left_out": {"not an image": ["a.txt", "b.txt"]},
-        "identical_files": {
-            "images": 2,
-            "groups_within_a_split": 0,
-            "groups_across_splits": 1,
-            "groups_across_patients": 0,
-            "groups_across_classes": 0,
-            "groups": [["a.jpeg", "b.jpeg"]],
-        },
-        "patients_in_two_splits": [{"splits": ["train", "test"], **patients}],
-    }
-
-
-@pytest.fixture(scope="module")
-def predictions(predictions):
-    """No file and no patient is in two splits."""
-
-    def of(split, found):
-        patients = [f"{split}_{one}" for one in found.patient_id]
-        files = [f"{split}/{one}" for one in found.filename]
-        return replace(found, patient_id=patients, filename=files)
-
-    return {split: of(split, found) for split, found in predictions.items()}
+    return shortcut_audit()
 
 
 @pytest.fixture(scope="module")
 def make_report(predictions):
-    def make(**fields):
-        given = {
-            "model": "runs/a<b>&c.keras",
-            "threshold": THRESHOLD,
-            "predictions": predictions,
-            "data": "chest_xray",
-            "resamples": 50,
-        }
-        return EvaluationReport(**{**given, **fields})
-
-    return make
+    return partial(
+        fake_reports.make_report,
+        model="runs/a<b>&c.keras",
+        predictions=predictions,
+        data="chest_xray",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +77,7 @@ def shared(predictions):
 
 
 @pytest.fixture(scope="module")
-def full(make_report, shared, data_audit):
+def full(make_report, shared):
     """A report with everything in it but shortcuts, which are added after loading."""
     return make_report(
         predictions=shared,
@@ -144,7 +86,7 @@ def full(make_report, shared, data_audit):
         prevalence=0.1,
         seed=3,
         recipe=RECIPE,
-        data_audit=data_audit,
+        data_audit=data_audit(),
         pictures={TITLE: PICTURE},
     )
 

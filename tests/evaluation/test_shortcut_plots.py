@@ -1,41 +1,33 @@
 import numpy as np
 import pytest
+from fake_reports import METRICS, altered, changed, interval, shortcut_audit
 from matplotlib import pyplot as plt
 
 from keras_pneumo.errors import SettingsError
+from keras_pneumo.evaluation import wording
 from keras_pneumo.evaluation.shortcut_plots import plot_shortcuts
-from keras_pneumo.evaluation.wording import interval
 
-METRICS = ("roc_auc", "specificity", "recall")
 BLUE, RED, DARK = "#2a78b5", "#d1495b", "#262626"
-
-
-def changed(change, low=None, high=None):
-    found = {"value": 0.5, "low": 0.4, "high": 0.6}
-    return {**found, "change": change, "change_low": low, "change_high": high}
 
 
 @pytest.fixture
 def audit():
-    rows = {
-        ("Occlusion", "Border black"): [changed(-0.4, -0.5, -0.3), changed(-1.0), changed(0.0)],
-        ("Occlusion", "Centre black"): [changed(0.01, -0.02, 0.05), changed(None), changed(0.0)],
-        ("Geometry", "Rotated"): [changed(-0.1, -0.2, 0), changed(0.2, 0.1, 0.3), changed(-0.3)],
-    }
-    known = {"value": 0.9321, "low": 0.9012, "high": 0.9654}
-    return {
-        **{"split": "test", "images": 1234, "patients": 567, "threshold": 0.5, "level": 0.95},
-        "unaltered": dict.fromkeys(METRICS, known),
-        "rows": [
-            {
-                "group": group,
-                "name": title,
-                "title": title,
-                "metrics": dict(zip(METRICS, found, strict=True)),
-            }
-            for (group, title), found in rows.items()
+    return shortcut_audit(
+        split="test",
+        images=1234,
+        patients=567,
+        threshold=0.5,
+        unaltered=dict.fromkeys(METRICS, interval(0.9321, 0.9012, 0.9654)),
+        rows=[
+            altered("Border black", changed(-0.4, -0.5, -0.3), changed(-1.0), changed(0.0)),
+            altered("Centre black", changed(0.01, -0.02, 0.05), changed(None), changed(0.0)),
+            altered(
+                "Rotated",
+                *(changed(-0.1, -0.2, 0), changed(0.2, 0.1, 0.3), changed(-0.3)),
+                group="Geometry",
+            ),
         ],
-    }
+    )
 
 
 def points(axes):
@@ -100,9 +92,9 @@ def test_unaltered_values_and_counts_are_written(audit):
     figure = plot_shortcuts(audit)
     written = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert sorted(written) == [
-        f"AUC 0.932 ({interval(0.9012, 0.9654)})",
+        f"AUC 0.932 ({wording.interval(0.9012, 0.9654)})",
         "sensitivity undefined",
-        f"specificity 0.932 ({interval(0.9012, 0.9654)})",
+        f"specificity 0.932 ({wording.interval(0.9012, 0.9654)})",
     ]
     (legend,) = figure.legends
     assert "1,234 images of 567 patients" in legend.get_title().get_text()

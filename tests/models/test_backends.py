@@ -23,6 +23,8 @@ images = np.load(images_file)
 labels = np.arange(len(images)) % 2
 
 model = PneumoniaResNet50.from_pretrained(saved)
+# Keras would take "auto" for True, and on torch that is minutes of torch.compile.
+assert model.jit_compile is (keras.backend.backend() == "jax")
 scores = model.predict(images, verbose=0)
 np.save(scores_file, scores)
 

@@ -2,7 +2,14 @@ import keras
 import numpy as np
 import pytest
 
+from keras_pneumo import PneumoniaResNet50
 from keras_pneumo.errors import SettingsError
+
+
+@pytest.fixture(scope="module")
+def model():
+    """For all tests here: each says what trains before it trains."""
+    return PneumoniaResNet50(weights=None, image_size=(32, 32))
 
 
 def moved_in_one_step(model, images):

@@ -1,7 +1,5 @@
 import hashlib
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -47,35 +45,6 @@ def test_from_pretrained_gives_the_same_model_back(cls, saved, untouched_model, 
     assert model.temperature == 0.5
     assert model.metadata == {"data": {"name": "phantoms"}, "best_epoch": 3}
     same_predictions(model, untouched_model, images)
-
-
-def test_the_base_class_knows_the_family_without_importing_it_first(saved, tmp_path):
-    # Of the class, as the error shows, and quicker than loading it.
-    folder = copied(saved, tmp_path / "model")
-    rewrite(folder, config={"depth": 50})
-    script = f"""
-from keras_pneumo import PneumoniaClassifier
-PneumoniaClassifier.from_pretrained({str(folder)!r})
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "does not describe a PneumoniaResNet50" in done.stderr
-
-
-def test_plain_keras_opens_the_folder_where_keras_pneumo_is_not_installed(
-    saved, untouched_model, images, tmp_path
-):
-    np.save(tmp_path / "images.npy", images)
-    script = f"""
-import sys
-sys.modules["keras_pneumo"] = None  # importing it fails, as where it is not installed
-import keras, numpy as np
-model = keras.saving.load_model({str(saved)!r})
-assert type(model).__module__.startswith("keras."), type(model)
-np.save({str(tmp_path / "scores.npy")!r}, model.predict(np.load({str(tmp_path / "images.npy")!r})))
-"""
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
-    scores = untouched_model.predict(images, verbose=0)
-    np.testing.assert_allclose(np.load(tmp_path / "scores.npy"), scores, atol=1e-6)
 
 
 def test_a_keras_file_keeps_what_trains_and_the_optimizer(model, images, tmp_path):

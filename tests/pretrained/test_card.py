@@ -2,17 +2,16 @@ import re
 from dataclasses import replace
 from datetime import datetime
 
-import numpy as np
+import fake_reports
 import pytest
 import yaml
+from fake_reports import altered, changed, draw_predictions, interval, make_report, shortcut_audit
 from huggingface_hub import ModelCard, parse_eval_result_entries
 from huggingface_hub.repocard_data import model_index_to_eval_results
 from huggingface_hub.utils import validate_repo_id
 
 from keras_pneumo.errors import SettingsError
 from keras_pneumo.evaluation import report_tables
-from keras_pneumo.evaluation.predictions import Predictions
-from keras_pneumo.evaluation.report import EvaluationReport
 from keras_pneumo.evaluation.report_pictures import DRAWN
 from keras_pneumo.evaluation.thresholds import Threshold
 from keras_pneumo.pretrained import card_text
@@ -85,55 +84,26 @@ def describe(metadata, **changes):
     return Description(**{**given, **changes})
 
 
-def predict(split, normal, pneumonia):
-    rng = np.random.default_rng(len(split))
-    y_true = np.repeat([0, 1], [normal, pneumonia])
-    y_score = 1 / (1 + np.exp(-rng.normal(3 * y_true - 1.5, 1.5)))
-    patients = [f"child_{split}_{i // 2}" for i in range(len(y_true))]
-    return Predictions(
-        y_true, y_score, patients, [f"{split}/scan_{i}.png" for i in range(len(y_true))]
-    )
-
-
 def measure(test=(24, 40), *, name="test", **changes):
-    given = {
-        "model": "PneumoniaResNet50 of first",
-        "threshold": THRESHOLD,
-        "predictions": {"validation": predict("validation", 12, 18), name: predict(name, *test)},
-        "data": "chest_xray (kaggle_grouped)",
-        "resamples": 50,
+    found = {
+        split: draw_predictions(*counts, split=split, seed=len(split))
+        for split, counts in {"validation": (12, 18), name: test}.items()
     }
-    return EvaluationReport(**{**given, **changes})
-
-
-def changed(value, low, high):
-    return {
-        "value": value,
-        "low": low,
-        "high": high,
-        "change": value - 0.95,
-        "change_low": low - 0.95,
-        "change_high": high - 0.95,
-    }
+    return make_report(**{"threshold": THRESHOLD, "predictions": found, **changes})
 
 
 def audit(auc=(0.8, 0.7, 0.9), called=0):
-    found = dict.fromkeys(("roc_auc", "specificity", "recall"), changed(*auc))
-    row = {"group": "Occlusion", "title": "Central 80 % black", "metrics": found}
+    value, *ends = auc
+    change = changed(value - 0.95, *(end - 0.95 for end in ends), interval(*auc))
     probe = {"title": "Uniform noise", "images": 16, "mean": 0.5, "lowest": 0.4, "highest": 0.6}
-    return {
-        "split": "validation",
-        "images": 30,
-        "patients": 15,
-        "level": 0.95,
-        "unaltered": {key: {"value": 0.95, "low": 0.9, "high": 0.99} for key in found},
-        "rows": [{**row, "name": "centre_80_black"}],
-        "probes": [
+    return shortcut_audit(
+        unaltered=dict.fromkeys(fake_reports.METRICS, interval(0.95, 0.9, 0.99)),
+        rows=[altered("Central 80 % black", change, name="centre_80_black")],
+        probes=[
             {**probe, "name": "noise_uniform", "called_pneumonia": called},
             {**probe, "name": "inverted", "called_pneumonia": 16},
         ],
-        "outside_centre": {"value": 0.4, "low": 0.3, "high": 0.5, "area": 0.64, "images": 30},
-    }
+    )
 
 
 def write(description, report=None, **changes):
@@ -320,7 +290,7 @@ def test_nothing_private_is_told(trained):
     written = write(describe(recorded(settings=settings)), report)
     assert "start.weights.h5" in written
     assert "Evaluated on xrays" in written
-    for private in ("somebody", "secret", "child_", "scan_", "most_confident"):
+    for private in ("somebody", "secret", "_person", "/image_", "most_confident"):
         assert private not in written
 
 

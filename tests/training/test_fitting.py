@@ -1,11 +1,11 @@
 from dataclasses import replace
-from typing import ClassVar
 
 import keras
 import numpy as np
 import pytest
+from small_network import SmallClassifier
 
-from keras_pneumo import PneumoniaClassifier, PneumoniaResNet50, load_splits
+from keras_pneumo import PneumoniaResNet50, load_splits
 from keras_pneumo.errors import SettingsError
 from keras_pneumo.training.fitting import Features, OnFeatures, OnImages, begin
 
@@ -25,37 +25,6 @@ def splits(phantoms, prepared_dir, settings):
         augmentation=settings.augmentation,
         prepared_dir=prepared_dir,
     )
-
-
-class SmallClassifier(PneumoniaClassifier):
-    """Two residual blocks with normalisation; quickly compiled."""
-
-    stage_ends: ClassVar[dict[str, str]] = {"low": "low_out", "high": "high_out"}
-
-    def __init__(self, image_size=(32, 32)):
-        super().__init__(
-            weights=None,
-            image_size=image_size,
-            resize="stretch",
-            dropout=0.2,
-            dtype=None,
-            name="small",
-        )
-
-    @staticmethod
-    def build_backbone(weights, input_shape):
-        images = x = keras.Input(input_shape)
-        x = keras.layers.Conv2D(8, 3, strides=4, name="stem")(x)
-        for stage in ("low", "high"):
-            y = keras.layers.Conv2D(8, 3, padding="same", name=f"{stage}_conv")(x)
-            y = keras.layers.BatchNormalization(name=f"{stage}_bn")(y)
-            x = keras.layers.Add(name=f"{stage}_add")([x, y])
-            x = keras.layers.ReLU(name=f"{stage}_out")(x)
-        return keras.Model(images, x)
-
-    @staticmethod
-    def preprocess(images):
-        return keras.layers.Rescaling(1 / 255)(images)
 
 
 def new_model(make=SmallClassifier):

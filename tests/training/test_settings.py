@@ -39,6 +39,17 @@ def test_an_unknown_threshold_policy_is_refused_before_the_training():
         TrainSettings(threshold="best_f1")
 
 
+def test_an_unknown_architecture_is_refused_with_those_that_are_known():
+    with pytest.raises(SettingsError, match=r"'resnet50'.*Received: 'vgg16'"):
+        TrainSettings(model="vgg16")
+
+
+def test_settings_of_before_there_were_architectures_are_those_of_resnet50():
+    values = TrainSettings().to_dict()
+    del values["model"]
+    assert TrainSettings.from_dict(values) == TrainSettings(model="resnet50")
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(SettingsError, match="epochs"):
         TrainSettings.from_dict({"epochs": 3})

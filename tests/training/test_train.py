@@ -3,14 +3,21 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from small_network import IMPORT
 
-from keras_pneumo import PneumoniaResNet50, TrainSettings, train, write_phantom_collection
+from keras_pneumo import (
+    PneumoniaClassifier,
+    TrainSettings,
+    predict_files,
+    train,
+    write_phantom_collection,
+)
 from keras_pneumo.errors import OutputError, SettingsError, TrainingError, WeightsError
+from keras_pneumo.training.run_directory import RunDirectory
 
 
 def state_of(directory):
@@ -61,7 +68,7 @@ def test_the_saved_model_is_that_of_the_best_epoch(finished_run):
 def test_the_threshold_comes_from_validation_and_goes_with_the_model(finished_run):
     threshold = finished_run.report.threshold
     assert (threshold.policy, threshold.chosen_on) == ("youden", "validation")
-    model = PneumoniaResNet50.from_pretrained(finished_run.directory / "model")
+    model = PneumoniaClassifier.from_pretrained(finished_run.directory / "model")
     assert model.threshold == threshold.value == finished_run.model.threshold
     assert model.metadata["threshold"] == threshold.to_dict()
     assert model.metadata["data"]["name"] == "phantoms"
@@ -70,9 +77,7 @@ def test_the_threshold_comes_from_validation_and_goes_with_the_model(finished_ru
 
 def test_the_reported_scores_are_those_of_the_saved_model(finished_run, phantoms):
     predictions = finished_run.report.predictions["test"]
-    model = PneumoniaResNet50.from_pretrained(finished_run.directory / "model")
-    from keras_pneumo import predict_files
-
+    model = PneumoniaClassifier.from_pretrained(finished_run.directory / "model")
     found = list(predict_files(model, [phantoms / name for name in predictions.filename]))
     np.testing.assert_allclose([one.probability for one in found], predictions.y_score, atol=1e-5)
 
@@ -107,29 +112,7 @@ def test_a_run_is_resumed_only_with_its_settings_and_its_data(
         train(other, finished_run.directory, resume=True)
 
 
-def test_killed_and_resumed_it_ends_as_if_it_had_not_been(
-    finished_run, phantoms, prepared_dir, small_settings, tmp_path
-):
-    output = tmp_path / "run"
-    script = f"""
-from keras_pneumo import TrainSettings, train
-settings = TrainSettings.from_dict({small_settings.to_dict()!r})
-train({str(phantoms)!r}, {str(output)!r}, settings, resume=True,
-      prepared_dir={str(prepared_dir)!r}, verbose=0)
-"""
-    # Killed in phase 1, then in phase 2, each time somewhere after a finished epoch.
-    for finished_epochs in (1, 3):
-        process = subprocess.Popen([sys.executable, "-c", script])
-        deadline = time.monotonic() + 300
-        while len(state_of(output)["epochs"]) < finished_epochs:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert not state_of(output)["finished"]
-    resumed = train(phantoms, output, resume=True, prepared_dir=prepared_dir, verbose=0)
-
+def ends_like(resumed, finished_run):
     assert resumed.history["epoch"] == finished_run.history["epoch"]
     for column in ("loss", "val_loss"):
         np.testing.assert_allclose(
@@ -140,6 +123,64 @@ train({str(phantoms)!r}, {str(output)!r}, settings, resume=True,
         finished_run.report.predictions["test"].y_score,
         atol=1e-3,
     )
+    # A training that learned nothing would end alike whatever was lost.
+    assert np.ptp(finished_run.history["val_loss"]) > 1e-2
+    return True
+
+
+@pytest.fixture(scope="module")
+def killed(phantoms, prepared_dir, small_settings, tmp_path_factory):
+    """Folders as a kill would leave them, by the epochs that their state knows of.
+
+    The last is one of phase 2 whose weights are written and whose state is not yet.
+    """
+    folder = tmp_path_factory.mktemp("killed")
+    write_state = RunDirectory.write_state
+
+    def copy_and_write_state(run, state):
+        if not state.finished:
+            shutil.copytree(run.path, folder / str(len(state.epochs) - 1))
+        write_state(run, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RunDirectory, "write_state", copy_and_write_state)
+        train(phantoms, folder / "run", small_settings, prepared_dir=prepared_dir, verbose=0)
+    return {epochs: folder / str(epochs) for epochs in (1, 3)}
+
+
+@pytest.mark.parametrize("epochs", [1, 3], ids=["in phase 1", "in phase 2"])
+def test_killed_and_resumed_it_ends_as_if_it_had_not_been(
+    killed, epochs, finished_run, phantoms, prepared_dir
+):
+    assert len(state_of(killed[epochs])["epochs"]) == epochs
+    resumed = train(phantoms, killed[epochs], resume=True, prepared_dir=prepared_dir, verbose=0)
+    assert ends_like(resumed, finished_run)
+
+
+@pytest.mark.slow
+def test_the_process_can_be_killed(finished_run, phantoms, prepared_dir, small_settings, tmp_path):
+    script = f"""
+{IMPORT}
+import os, signal
+from keras_pneumo import TrainSettings, train
+from keras_pneumo.training.run_directory import RunDirectory
+
+write_state = RunDirectory.write_state
+
+def write_state_or_be_killed(run, state):
+    if len(state.epochs) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write_state(run, state)
+
+RunDirectory.write_state = write_state_or_be_killed
+settings = TrainSettings.from_dict({small_settings.to_dict()!r})
+train({str(phantoms)!r}, {str(tmp_path / "run")!r}, settings,
+      prepared_dir={str(prepared_dir)!r}, verbose=0)
+"""
+    done = subprocess.run([sys.executable, "-c", script])
+    assert done.returncode == -signal.SIGKILL
+    resumed = train(phantoms, tmp_path / "run", resume=True, prepared_dir=prepared_dir, verbose=0)
+    assert ends_like(resumed, finished_run)
 
 
 def test_interrupted_before_the_report_it_writes_the_report(
@@ -153,6 +194,28 @@ def test_interrupted_before_the_report_it_writes_the_report(
     assert (copy / "evaluation" / "report.html").exists()
     assert resumed.report.metrics()["splits"] == finished_run.report.metrics()["splits"]
     assert state_of(copy)["finished"]
+
+
+def test_what_trains_whole_in_bfloat16_is_saved_in_float32(
+    phantoms, prepared_dir, small_settings, tmp_path
+):
+    settings = replace(
+        small_settings,
+        head_epochs=1,
+        fine_tune_layers="all",
+        fine_tune_epochs=1,
+        precision="bfloat16",
+        evaluate_on=("validation",),
+    )
+    run = train(phantoms, tmp_path / "run", settings, prepared_dir=prepared_dir, verbose=0)
+    assert {layer.compute_dtype for layer in run.model.backbone.layers} == {"float32"}
+    files = [phantoms / name for name in run.report.predictions["validation"].filename]
+    saved = PneumoniaClassifier.from_pretrained(run.directory / "model")
+    np.testing.assert_allclose(
+        [one.probability for one in predict_files(saved, files)],
+        run.report.predictions["validation"].y_score,
+        atol=1e-5,
+    )
 
 
 def test_a_training_that_diverges_stops_with_advice(
