@@ -6,11 +6,14 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 # In the order of collection, which tests/conftest.py has sorted.
 PYTEST := -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST_SLOW := -m slow -n 2 --dist loadgroup
+WITHOUT_TENSORFLOW := tests/evaluation tests/pretrained/test_card.py tests/pretrained/test_resolve.py \
+	tests/data/test_audit.py tests/data/test_image_files.py tests/data/test_layout.py \
+	tests/data/test_phantom.py tests/data/test_splits.py tests/test_files.py tests/test_habits.py
 
-.PHONY: help demo test test-slow coverage bench check docs clean
+.PHONY: help demo test test-fast test-slow coverage bench check lint types floors docs hooks clean
 
 help: ## Say what can be made
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 # Random weights, since there may be no network: the head alone learns little on them, then conv5
 # with its normalisation learns on random features of the stages below.
@@ -27,11 +30,15 @@ demo: .venv/.installed ## Draw synthetic radiographs, train, evaluate and predic
 test: .venv/.installed-dev ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST)
 
-test-slow: .venv/.installed-dev ## Run the tests that test leaves out
+test-fast: .venv/.installed-dev ## Run the tests that need no TensorFlow, in half a minute
+	NO_TENSORFLOW=1 $(BIN)/python -m pytest $(PYTEST) $(WITHOUT_TENSORFLOW)
+
+test-slow: .venv/.installed-dev ## Run the tests that `make test` leaves out
 	$(BIN)/python -m pytest $(PYTEST_SLOW)
 
-coverage: .venv/.installed-dev ## Run the tests and say what they do not run; a quarter slower
-	$(BIN)/python -m pytest $(PYTEST) --cov --cov-report=term:skip-covered
+coverage: .venv/.installed-dev ## Run all tests and list the lines that they do not reach
+	$(BIN)/python -m pytest -m "slow or not slow" -n 2 --dist loadgroup --cov \
+		--cov-report=term:skip-covered
 
 # Set KERAS_PNEUMO_DATA and KERAS_PNEUMO_BACKBONE for real images and weights.
 bench: .venv/.installed-dev ## Run the benchmarks at their small sizes; half an hour, leave the machine alone
@@ -39,14 +46,23 @@ bench: .venv/.installed-dev ## Run the benchmarks at their small sizes; half an 
 		$(BIN)/python -m benchmarks.$$name --json benchmarks/results/$$name.json || exit 1; \
 	done
 
-check: .venv/.installed-dev ## Lint, formatting, types, import floors
+check: lint types floors ## Run lint, types and floors
+
+lint: .venv/.installed-dev ## Check lint and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: .venv/.installed-dev ## Check types
 	$(BIN)/mypy
+
+floors: .venv/.installed-dev ## Check which module imports which
 	$(BIN)/lint-imports
 
 docs: .venv/.installed-dev ## Build the site, strictly, into site/
 	$(BIN)/mkdocs build --strict
+
+hooks: .venv/.installed-dev ## Run lint, types and floors before each commit
+	$(BIN)/pre-commit install
 
 clean: ## Delete what can be made again
 	rm -rf .venv demo site build dist .coverage
