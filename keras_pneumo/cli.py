@@ -97,7 +97,7 @@ def _weights(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 @click.option("--split-seed", type=int, help="Of the split by patient [0]")
 @click.option(
     "--augmentation",
-    type=click.Choice(["none", "standard", "keras_cv"]),
+    type=click.Choice(["none", "standard", "framing", "keras_cv"]),
     help="Of training images [standard]",
 )
 @click.option("--batch-size", type=int, help="Images in a batch [32]")

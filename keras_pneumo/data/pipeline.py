@@ -230,7 +230,8 @@ def load_splits(
             folder's layout: ``kaggle_grouped``, ``labeled_v3`` or ``class_folders``.
         split_seed: Seed of the split by patient.
         resize: ``"stretch"`` to the square, as the collection is commonly used, or ``"pad"``.
-        augmentation: ``"none"``, ``"standard"`` or ``"keras_cv"``; of the training split only.
+        augmentation: ``"none"``, ``"standard"``, ``"framing"`` or ``"keras_cv"``; of the training
+            split only.
         seed: Seed of order and augmentation.
         prepared_dir: Where TFDS keeps the prepared data; by default its own folder
             (``TFDS_DATA_DIR`` or ``~/tensorflow_datasets``).

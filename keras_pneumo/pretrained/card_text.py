@@ -26,6 +26,8 @@ _SPLITTING = {
 _AUGMENTATIONS = {
     "none": "none",
     "standard": "mirrored, tilted, shifted, zoomed, brightness and contrast varied",
+    "framing": "cropped to 30 to 100 % of the area, mirrored, half of the images blurred; gamma, "
+    "contrast, brightness and noise varied",
     "keras_cv": "that of KerasCV",
 }
 

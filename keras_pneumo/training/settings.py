@@ -21,7 +21,7 @@ class TrainSettings:
         dropout: Fraction of the pooled features dropped in training, in [0, 1).
         config: Config of the builder; None chooses the patient-grouped one of the folder's layout.
         split_seed: Seed of the split by patient.
-        augmentation: ``"none"``, ``"standard"`` or ``"keras_cv"``.
+        augmentation: ``"none"``, ``"standard"``, ``"framing"`` or ``"keras_cv"``.
         batch_size: Images in a batch.
         head_epochs: Most epochs of phase 1.
         head_learning_rate: Of Adam in phase 1.

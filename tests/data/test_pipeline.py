@@ -123,7 +123,7 @@ def test_labels_stay_with_their_shuffled_images(load, phantoms):
 
 
 @pytest.mark.parametrize(
-    "augmentation", ["standard", pytest.param("keras_cv", marks=pytest.mark.slow)]
+    "augmentation", ["standard", "framing", pytest.param("keras_cv", marks=pytest.mark.slow)]
 )
 def test_an_epoch_repeats_by_its_number(load, augmentation):
     first, again = (load(augmentation=augmentation).train_epoch(3) for _ in range(2))
@@ -232,7 +232,7 @@ def test_left_out_files_are_counted(load, phantoms, tmp_path):
         ({"resize": "crop"}, "`resize` must be one of 'stretch', 'pad'"),
         (
             {"augmentation": "strong"},
-            "`augmentation` must be one of 'none', 'standard', 'keras_cv'",
+            "`augmentation` must be one of 'none', 'standard', 'framing', 'keras_cv'",
         ),
         ({"config": "v3"}, "`config` must be one of kaggle_grouped, kaggle, labeled_v3"),
     ],

@@ -46,6 +46,7 @@ def test_weights_of_another_model_are_refused_with_what_was_expected(tmp_path):
         PneumoniaResNet50(weights=tmp_path / "other.weights.h5", image_size=(32, 32))
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
 def test_as_many_arrays_of_other_shapes_are_refused(tmp_path):
     # The small backbone has 14 arrays, as seven dense layers have.
     other = keras.Sequential([keras.Input((4,)), *(keras.layers.Dense(2) for _ in range(7))])
