@@ -107,6 +107,11 @@ def _weights(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
 @click.option("--fine-tune-epochs", type=int, help="Most epochs of phase 2 [10]")
 @click.option("--fine-tune-learning-rate", type=float, help="Of phase 2 [1e-05]")
 @click.option(
+    "--schedule", type=click.Choice(["constant", "cosine"]), help="Rate in phase 2 [constant]"
+)
+@click.option("--weight-decay", type=float, help="Of kernels, in phase 2 [0.0]")
+@click.option("--label-smoothing", type=float, help="Move labels towards 0.5 [0.0]")
+@click.option(
     "--train-batch-norm", is_flag=True, default=None, help="In phase 2; for untrained stages."
 )
 @click.option("--cache/--no-cache", default=None, help="Compute what is frozen once [cache]")

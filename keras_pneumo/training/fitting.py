@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,15 +33,40 @@ logger = logging.getLogger(__name__)
 PHASES = ("head", "fine_tune")
 
 
-def begin(model: PneumoniaClassifier, phase: str, settings: TrainSettings) -> Trainable:
+def begin(
+    model: PneumoniaClassifier, phase: str, settings: TrainSettings, splits: Splits
+) -> Trainable:
     """Let train what trains in a phase, one of ``PHASES``, and compile the model for it."""
+    loss = keras.losses.BinaryCrossentropy(label_smoothing=settings.label_smoothing)
     if phase == "head":
-        return model.fine_tune(0, settings.head_learning_rate)
+        return model.fine_tune(0, settings.head_learning_rate, loss=loss)
+    steps_per_epoch = math.ceil(len(splits.examples("train")) / settings.batch_size)
     return model.fine_tune(
         settings.fine_tune_layers,
-        settings.fine_tune_learning_rate,
         train_batch_norm=settings.train_batch_norm,
+        optimizer=_fine_tune_optimizer(settings, steps_per_epoch),
+        loss=loss,
     )
+
+
+def _fine_tune_optimizer(
+    settings: TrainSettings, steps_per_epoch: int
+) -> keras.optimizers.Optimizer:
+    rate: Any = settings.fine_tune_learning_rate
+    if settings.schedule == "cosine":
+        warm_up = steps_per_epoch // 2
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            steps_per_epoch * settings.fine_tune_epochs - warm_up,
+            alpha=0.01,
+            warmup_target=rate,
+            warmup_steps=warm_up,
+        )
+    if not settings.weight_decay:
+        return keras.optimizers.Adam(rate)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
 
 
 class Fitting(Protocol):
@@ -123,7 +149,7 @@ class Features:
         self._keys: dict[str, dict[str, Any]] = {}
         self._caches: dict[str, FeatureCache] = {}
         for phase in reversed(PHASES):
-            begin(model, phase, settings)
+            begin(model, phase, settings, splits)
             parts = cut(model) if settings.cache else None
             if parts and (phase == "head" or settings.fine_tune_epochs):
                 self._parts[phase] = parts

@@ -54,7 +54,7 @@ def train_phases(
         most = settings.head_epochs if phase == "head" else settings.fine_tune_epochs
         if run.state.is_phase_done(phase, most, settings.patience):
             continue
-        summary = begin(model, phase, settings)
+        summary = begin(model, phase, settings, splits)
         logger.info("Phase %d of 2, %s: %s.", number, phase.replace("_", "-"), summary)
         fitting = features.fitting(phase)
         _restore(model, run, phase)

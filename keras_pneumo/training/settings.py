@@ -8,6 +8,8 @@ from keras_pneumo.errors import SettingsError
 from keras_pneumo.evaluation.policies import ThresholdPolicy
 from keras_pneumo.models.architectures import check_architecture
 
+SCHEDULES = ("constant", "cosine")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
@@ -28,6 +30,13 @@ class TrainSettings:
         fine_tune_layers: What phase 2 trains: a number of layers, a stage, or ``"all"``.
         fine_tune_epochs: Most epochs of phase 2; 0 leaves it out.
         fine_tune_learning_rate: Of Adam in phase 2.
+        schedule: Of the learning rate in phase 2: ``"constant"``; or ``"cosine"``, which rises for
+            half an epoch and falls to a hundredth along a cosine (Loshchilov and Hutter, "SGDR",
+            2016, arXiv:1608.03983).
+        weight_decay: Decoupled weight decay in phase 2, at least 0; of kernels, not of biases and
+            normalisation (AdamW; Loshchilov and Hutter, 2017, arXiv:1711.05101).
+        label_smoothing: How far labels move towards 0.5 in both phases, in [0, 1): with 0.1 they
+            are 0.05 and 0.95 (Szegedy et al., 2015, arXiv:1512.00567).
         train_batch_norm: Let BatchNormalization train in phase 2. For stages without pretrained
             weights; otherwise its ImageNet statistics are better than those of small batches.
         cache: Compute what is frozen in a phase once for each view of an image, and train on that.
@@ -68,6 +77,9 @@ class TrainSettings:
     fine_tune_layers: int | str = "conv5"
     fine_tune_epochs: int = 10
     fine_tune_learning_rate: float = 1e-5
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
     train_batch_norm: bool = False
     cache: bool = True
     views: int = 2
@@ -96,6 +108,19 @@ class TrainSettings:
         for name in ("head_learning_rate", "fine_tune_learning_rate"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"`{name}` must be above 0. Received: {getattr(self, name)!r}.")
+        if self.schedule not in SCHEDULES:
+            raise SettingsError(
+                f"`schedule` must be one of {', '.join(map(repr, SCHEDULES))}. "
+                f"Received: {self.schedule!r}."
+            )
+        if not self.weight_decay >= 0:
+            raise SettingsError(
+                f"`weight_decay` must be at least 0. Received: {self.weight_decay!r}."
+            )
+        if not 0 <= self.label_smoothing < 1:
+            raise SettingsError(
+                f"`label_smoothing` must be in [0, 1). Received: {self.label_smoothing!r}."
+            )
         ThresholdPolicy.parse(self.threshold)
 
     def to_dict(self) -> dict[str, Any]:

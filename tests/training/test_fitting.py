@@ -7,7 +7,7 @@ from small_network import SmallClassifier
 
 from keras_pneumo import PneumoniaResNet50, load_splits
 from keras_pneumo.errors import SettingsError
-from keras_pneumo.training.fitting import Features, OnFeatures, OnImages, begin
+from keras_pneumo.training.fitting import PHASES, Features, OnFeatures, OnImages, begin
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def trained(splits, settings, root, make=SmallClassifier):
     """Weights and validation scores after 20 steps of phase 2."""
     model = new_model(make)
     features = Features(model, splits, settings, "phantoms", root)
-    begin(model, "fine_tune", settings)
+    begin(model, "fine_tune", settings, splits)
     fitting = features.fitting("fine_tune")
     assert isinstance(fitting, OnFeatures if settings.cache else OnImages)
     steps = min(20, len(splits.train))  # of an epoch; those of a large collection are more
@@ -48,8 +48,13 @@ def trained(splits, settings, root, make=SmallClassifier):
     return [*model.get_weights(), scores]
 
 
-def test_on_features_it_trains_as_on_images(splits, settings, tmp_path):
-    settings = replace(settings, fine_tune_layers="high")
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"schedule": "cosine", "weight_decay": 0.1, "label_smoothing": 0.2}],
+    ids=["plain", "regularised"],
+)
+def test_on_features_it_trains_as_on_images(splits, settings, changes, tmp_path):
+    settings = replace(settings, fine_tune_layers="high", **changes)
     on_features = trained(splits, settings, tmp_path)
     on_images = trained(splits, replace(settings, cache=False), tmp_path)
     for one, other in zip(on_features, on_images, strict=True):
@@ -86,7 +91,7 @@ def test_features_are_computed_once_and_not_read_where_anything_differs(splits, 
 
     def files(settings, data="phantoms"):
         features = Features(model, splits, settings, data, tmp_path)
-        begin(model, "head", settings)
+        begin(model, "head", settings, splits)
         features.fitting("head")
         return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")}
 
@@ -103,6 +108,42 @@ def test_features_are_computed_once_and_not_read_where_anything_differs(splits, 
     found = files(only_head)
     assert len(found) == 10
     assert first.items() <= found.items()
+
+
+def test_the_rate_rises_for_half_an_epoch_and_falls_to_a_hundredth(splits, settings):
+    settings = replace(settings, fine_tune_epochs=10, schedule="cosine")
+    model = new_model()
+    begin(model, "fine_tune", settings, splits)
+    # 68 images in batches of 16.
+    rates = [float(model.optimizer._learning_rate(step)) for step in range(5 * 10 + 1)]
+    assert rates[0] == 0
+    assert np.argmax(rates) == 2
+    assert rates[2] == pytest.approx(settings.fine_tune_learning_rate)
+    assert (np.diff(rates[2:]) < 0).all()
+    assert rates[-1] == pytest.approx(0.01 * settings.fine_tune_learning_rate)
+
+
+def test_weights_decay_and_biases_do_not(splits, settings):
+    settings = replace(settings, fine_tune_learning_rate=0.5, weight_decay=0.1)
+    model = new_model()
+    begin(model, "fine_tune", settings, splits)
+    layer = model.backbone.get_layer("high_conv")
+    layer.set_weights([np.ones_like(weight) for weight in layer.get_weights()])
+    variables = model.trainable_variables
+    model.optimizer.apply([keras.ops.zeros_like(variable) for variable in variables], variables)
+    kernel, bias = layer.get_weights()
+    # One step without a gradient: 1 - rate * decay.
+    np.testing.assert_allclose(kernel, 0.95, rtol=1e-5)
+    np.testing.assert_array_equal(bias, 1)
+
+
+def test_labels_are_smoothed_in_both_phases(splits, settings):
+    model = new_model()
+    for phase in PHASES:
+        begin(model, phase, replace(settings, label_smoothing=0.1), splits)
+        # The least loss of a label 1 is where the score is 0.95.
+        losses = [float(model.loss([[1.0]], [[score]])) for score in (0.9, 0.95, 0.99)]
+        assert np.argmin(losses) == 1
 
 
 def test_a_precision_that_is_none_is_refused_at_once(splits, settings, tmp_path):

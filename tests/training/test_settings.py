@@ -26,6 +26,9 @@ def test_settings_are_frozen():
         {"views": 0},
         {"head_learning_rate": 0.0},
         {"fine_tune_learning_rate": -1e-5},
+        {"schedule": "linear"},
+        {"weight_decay": -0.1},
+        {"label_smoothing": 1.0},
     ],
 )
 def test_a_value_out_of_range_is_named(values):
