@@ -235,6 +235,9 @@ _RECIPE: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
         facts["augmentation"], str(facts["augmentation"])
     ),
     "Dropout": lambda facts: str(facts["dropout"]),
+    "Schedule of phase 2": lambda facts: str(facts["schedule"]),
+    "Weight decay of phase 2": lambda facts: str(facts["weight_decay"]),
+    "Label smoothing": lambda facts: str(facts["label_smoothing"]),
     "Seed": _seeds,
 }
 

@@ -340,6 +340,9 @@ def test_what_is_no_repository_is_refused(trained, repo_id):
         ({"fine_tune_epochs": 0}, "| Phase 2 | left out |"),
         ({"train_batch_norm": False}, "batch normalisation stays frozen"),
         ({"augmentation": "mine"}, "| Augmentation | mine |"),
+        ({"schedule": "cosine"}, "| Schedule of phase 2 | cosine |"),
+        ({"weight_decay": 0.01}, "| Weight decay of phase 2 | 0.01 |"),
+        ({"label_smoothing": 0.1}, "| Label smoothing | 0.1 |"),
     ],
 )
 def test_the_recipe_is_told_in_words(changes, words):
