@@ -110,6 +110,7 @@ def _weights(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     "--schedule", type=click.Choice(["constant", "cosine"]), help="Rate in phase 2 [constant]"
 )
 @click.option("--weight-decay", type=float, help="Of kernels, in phase 2 [0.0]")
+@click.option("--ema-momentum", type=float, help="Average weights in phase 2 [None]")
 @click.option("--label-smoothing", type=float, help="Move labels towards 0.5 [0.0]")
 @click.option(
     "--train-batch-norm", is_flag=True, default=None, help="In phase 2; for untrained stages."

@@ -237,6 +237,11 @@ _RECIPE: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "Dropout": lambda facts: str(facts["dropout"]),
     "Schedule of phase 2": lambda facts: str(facts["schedule"]),
     "Weight decay of phase 2": lambda facts: str(facts["weight_decay"]),
+    "Average of weights": lambda facts: (
+        f"exponential, momentum {facts['ema_momentum']}, in phase 2"
+        if facts["ema_momentum"]
+        else "none"
+    ),
     "Label smoothing": lambda facts: str(facts["label_smoothing"]),
     "Seed": _seeds,
 }

@@ -62,9 +62,11 @@ def _fine_tune_optimizer(
             warmup_target=rate,
             warmup_steps=warm_up,
         )
+    average = {"use_ema": True, "ema_momentum": settings.ema_momentum}
+    options: dict[str, Any] = average if settings.ema_momentum else {}
     if not settings.weight_decay:
-        return keras.optimizers.Adam(rate)
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay)
+        return keras.optimizers.Adam(rate, **options)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay, **options)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 

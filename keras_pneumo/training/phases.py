@@ -19,9 +19,23 @@ from keras_pneumo.training.run_directory import Epoch, RunDirectory, RunState
 logger = logging.getLogger(__name__)
 
 
-class _StopAfterOneEpoch(keras.callbacks.Callback):
+class _EndOfEpoch(keras.callbacks.Callback):
+    """Ends ``fit`` after an epoch, and remembers what the epoch trained.
+
+    Afterwards ``fit`` puts the optimizer's average, if it keeps one, in place of the weights.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trained: list[np.ndarray] = []
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.model.stop_training = True
+        if self.model.optimizer.use_ema:
+            self.trained = [
+                keras.ops.convert_to_numpy(variable).copy()
+                for variable in self.model.trainable_variables
+            ]
 
 
 def train_phases(
@@ -59,8 +73,8 @@ def train_phases(
         fitting = features.fitting(phase)
         _restore(model, run, phase)
         while not run.state.is_phase_done(phase, most, settings.patience):
-            epoch = _train_epoch(model, fitting, splits, run, phase, most, verbose)
-            _save(model, run, epoch)
+            epoch, trained = _train_epoch(model, fitting, splits, run, phase, most, verbose)
+            _save(model, run, epoch, trained)
     best = run.state.best
     assert best is not None  # phase 1 has at least one epoch
     model.plain().load_weights(run.best_weights(best))
@@ -86,17 +100,18 @@ def _train_epoch(
     phase: str,
     most: int,
     verbose: Any,
-) -> Epoch:
+) -> tuple[Epoch, list[np.ndarray]]:
     state = run.state
     number = len(state.epochs)
     _reseed(model, run.settings.seed, number)
+    end = _EndOfEpoch()
     history = fitting.fit(
         number,
         initial_epoch=len(state.of_phase(phase)),
         epochs=most,
         class_weight=splits.class_weight,
         shuffle=False,  # the pipeline has done it
-        callbacks=[_StopAfterOneEpoch()],
+        callbacks=[end],
         verbose=verbose,
     ).history
     trained = {name: float(history[name][-1]) for name in ("loss", "accuracy", "auc")}
@@ -124,7 +139,7 @@ def _train_epoch(
         epoch.val_auc,
         better,
     )
-    return epoch
+    return epoch, end.trained
 
 
 def _reseed(model: PneumoniaClassifier, seed: int, epoch: int) -> None:
@@ -136,11 +151,16 @@ def _reseed(model: PneumoniaClassifier, seed: int, epoch: int) -> None:
             state.assign(fresh.astype(state.dtype))
 
 
-def _save(model: PneumoniaClassifier, run: RunDirectory, epoch: Epoch) -> None:
+def _save(
+    model: PneumoniaClassifier, run: RunDirectory, epoch: Epoch, trained: list[np.ndarray]
+) -> None:
     state = run.state
-    with replacing(run.last_weights(epoch)) as temporary:
-        model.save_weights(temporary)
     if epoch.is_better_than(state.best):
         with replacing(run.best_weights(epoch)) as temporary:
             model.plain().save_weights(temporary)
+    # What is kept may be an average; what training goes on from is not.
+    for variable, value in zip(model.trainable_variables, trained, strict=bool(trained)):
+        variable.assign(value)
+    with replacing(run.last_weights(epoch)) as temporary:
+        model.save_weights(temporary)
     run.write_state(replace(state, epochs=(*state.epochs, epoch)))

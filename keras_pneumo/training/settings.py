@@ -35,6 +35,9 @@ class TrainSettings:
             2016, arXiv:1608.03983).
         weight_decay: Decoupled weight decay in phase 2, at least 0; of kernels, not of biases and
             normalisation (AdamW; Loshchilov and Hutter, 2017, arXiv:1711.05101).
+        ema_momentum: Average the weights of phase 2 over its steps, exponentially with this factor
+            in (0, 1): 0.99 remembers about a hundred steps. The average is what is validated and
+            kept; training goes on from the weights themselves. None for no average.
         label_smoothing: How far labels move towards 0.5 in both phases, in [0, 1): with 0.1 they
             are 0.05 and 0.95 (Szegedy et al., 2015, arXiv:1512.00567).
         train_batch_norm: Let BatchNormalization train in phase 2. For stages without pretrained
@@ -79,6 +82,7 @@ class TrainSettings:
     fine_tune_learning_rate: float = 1e-5
     schedule: str = "constant"
     weight_decay: float = 0.0
+    ema_momentum: float | None = None
     label_smoothing: float = 0.0
     train_batch_norm: bool = False
     cache: bool = True
@@ -116,6 +120,10 @@ class TrainSettings:
         if not self.weight_decay >= 0:
             raise SettingsError(
                 f"`weight_decay` must be at least 0. Received: {self.weight_decay!r}."
+            )
+        if self.ema_momentum is not None and not 0 < self.ema_momentum < 1:
+            raise SettingsError(
+                f"`ema_momentum` must be in (0, 1), or None. Received: {self.ema_momentum!r}."
             )
         if not 0 <= self.label_smoothing < 1:
             raise SettingsError(

@@ -342,6 +342,8 @@ def test_what_is_no_repository_is_refused(trained, repo_id):
         ({"augmentation": "mine"}, "| Augmentation | mine |"),
         ({"schedule": "cosine"}, "| Schedule of phase 2 | cosine |"),
         ({"weight_decay": 0.01}, "| Weight decay of phase 2 | 0.01 |"),
+        ({"ema_momentum": 0.99}, "| Average of weights | exponential, momentum 0.99, in phase 2 |"),
+        ({"ema_momentum": None}, "| Average of weights | none |"),
         ({"label_smoothing": 0.1}, "| Label smoothing | 0.1 |"),
     ],
 )

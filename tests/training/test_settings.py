@@ -28,6 +28,7 @@ def test_settings_are_frozen():
         {"fine_tune_learning_rate": -1e-5},
         {"schedule": "linear"},
         {"weight_decay": -0.1},
+        {"ema_momentum": 1.0},
         {"label_smoothing": 1.0},
     ],
 )

@@ -128,24 +128,51 @@ def ends_like(resumed, finished_run):
     return True
 
 
-@pytest.fixture(scope="module")
-def killed(phantoms, prepared_dir, small_settings, tmp_path_factory):
-    """Folders as a kill would leave them, by the epochs that their state knows of.
-
-    The last is one of phase 2 whose weights are written and whose state is not yet.
-    """
-    folder = tmp_path_factory.mktemp("killed")
+def train_and_copy(phantoms, output, settings, prepared_dir):
+    """Train, and copy the run before each state is written: what a kill would leave."""
     write_state = RunDirectory.write_state
 
     def copy_and_write_state(run, state):
         if not state.finished:
-            shutil.copytree(run.path, folder / str(len(state.epochs) - 1))
+            shutil.copytree(run.path, f"{output}-{len(state.epochs) - 1}")
         write_state(run, state)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunDirectory, "write_state", copy_and_write_state)
-        train(phantoms, folder / "run", small_settings, prepared_dir=prepared_dir, verbose=0)
-    return {epochs: folder / str(epochs) for epochs in (1, 3)}
+        return train(phantoms, output, settings, prepared_dir=prepared_dir, verbose=0)
+
+
+@pytest.fixture(scope="module")
+def averaged(phantoms, prepared_dir, small_settings, tmp_path_factory):
+    """The finished run again, with an average of the weights of phase 2."""
+    output = tmp_path_factory.mktemp("averaged") / "run"
+    settings = replace(small_settings, ema_momentum=0.5)
+    return train_and_copy(phantoms, output, settings, prepared_dir)
+
+
+def test_an_average_of_weights_is_validated_and_training_goes_on_without_it(averaged, finished_run):
+    # Losses of training are of the weights themselves, those of validation of the average.
+    np.testing.assert_allclose(averaged.history["loss"], finished_run.history["loss"], rtol=1e-4)
+    values, others = averaged.history["val_loss"], finished_run.history["val_loss"]
+    changes = np.abs(np.subtract(values, others))
+    assert max(changes[:2]) < 1e-4 < min(changes[2:])
+
+
+def test_an_average_of_weights_survives_a_kill(averaged, phantoms, prepared_dir):
+    killed = averaged.directory.with_name("run-3")
+    resumed = train(phantoms, killed, resume=True, prepared_dir=prepared_dir, verbose=0)
+    assert ends_like(resumed, averaged)
+
+
+@pytest.fixture(scope="module")
+def killed(phantoms, prepared_dir, small_settings, tmp_path_factory):
+    """Runs as a kill leaves them, by the epochs that their state knows of.
+
+    The weights of one epoch more are written.
+    """
+    output = tmp_path_factory.mktemp("killed") / "run"
+    train_and_copy(phantoms, output, small_settings, prepared_dir)
+    return {epochs: output.with_name(f"run-{epochs}") for epochs in (1, 3)}
 
 
 @pytest.mark.parametrize("epochs", [1, 3], ids=["in phase 1", "in phase 2"])
