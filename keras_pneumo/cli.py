@@ -497,6 +497,58 @@ def phantoms(directory: Path, train_images: int, image_size: tuple[int, int], se
     click.echo(f"Synthetic radiographs: {directory}")
 
 
+@main.group()
+def lungs() -> None:
+    """Train a network that finds the lungs, or measure one."""
+
+
+@lungs.command("train")
+@click.argument("data_dir", type=_FOLDER)
+@click.argument("masks", type=_ANY)
+@click.option("--output", required=True, type=_FOLDER, help="Folder of the trained network.")
+@click.option("--overwrite", is_flag=True, help="Replace the network in the folder.")
+@click.option("--epochs", type=int, default=32, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of weights, split, order.")
+def train_lungs(
+    data_dir: Path, masks: Path, output: Path, overwrite: bool, epochs: int, seed: int
+) -> None:
+    """Train on the images of DATA_DIR that have a mask, and hold out a tenth by patient.
+
+    MASKS is a folder of mask images named like the images, or an .npz file. Of DATA_DIR only
+    train is read, or all of a folder with NORMAL and PNEUMONIA.
+    """
+    from keras_pneumo.lungs.agreement import Agreement
+    from keras_pneumo.lungs.training import train_segmenter
+
+    model = train_segmenter(data_dir, masks, output, epochs=epochs, seed=seed, overwrite=overwrite)
+    click.echo(f"\nHeld out: {Agreement(**model.metadata['held_out'])}")
+    click.echo(f"\nNetwork: {output}")
+
+
+@lungs.command("evaluate")
+@click.argument("data_dir", type=_FOLDER)
+@click.argument("masks", type=_ANY)
+@click.option("--model", type=_FOLDER, help="Folder of a network [the one that the package brings]")
+@click.option("--split", default="test", show_default=True, help="train, validation or test.")
+def evaluate_lungs(data_dir: Path, masks: Path, model: Path | None, split: str) -> None:
+    """Measure how a network agrees with MASKS, on the images of a split of DATA_DIR that have one.
+
+    The splits are those of the folder: of train, a tenth was held out of the training.
+    """
+    from keras_pneumo.data.layout import read_collection, require_splits
+    from keras_pneumo.lungs.agreement import measure_agreement
+    from keras_pneumo.lungs.masks import read_masks
+    from keras_pneumo.lungs.segmenter import LungSegmenter
+
+    collection = read_collection(data_dir)
+    require_splits(collection, [split])
+    records = [record for record in collection.records if record.split == split]
+    loaded = LungSegmenter.from_preset(model)
+    mask_of = read_masks(masks, records, loaded.image_size)
+    masked = [record for record in records if record.filename in mask_of]
+    click.echo(measure_agreement(loaded, masked, mask_of))
+
+
 @main.command()
 @click.option("--cache-dir", type=_FOLDER, help="The folder [~/.cache/keras-pneumo]")
 @click.option("--delete", "to_delete", multiple=True, metavar="NAME|all", help="Repeatable.")

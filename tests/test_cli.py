@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
-from keras_pneumo import EvaluationReport, TrainSettings
+from keras_pneumo import EvaluationReport, TrainSettings, write_phantom_collection
 from keras_pneumo.cli import main
 from keras_pneumo.training.feature_cache import FeatureCache
 
@@ -25,7 +26,9 @@ def run():
     return invoke
 
 
-@pytest.mark.parametrize("command", ["", "train", "evaluate", "predict", "data audit"])
+@pytest.mark.parametrize(
+    "command", ["", "train", "evaluate", "predict", "data audit", "lungs train"]
+)
 def test_help_waits_for_no_heavy_import(command):
     script = f"""
 import sys
@@ -224,6 +227,8 @@ def test_phantoms_are_drawn(run, tmp_path):
         ("explain", "nowhere", "image.jpeg", "--output", "explained"),
         ("shortcuts", "nowhere", "nowhere"),
         ("data", "audit", "nowhere"),
+        ("lungs", "train", "nowhere", "nowhere", "--output", "lungs"),
+        ("lungs", "evaluate", "nowhere", "nowhere"),
     ],
 )
 def test_a_wrong_path_is_one_clear_line(run, arguments, tmp_path, monkeypatch):
@@ -248,20 +253,41 @@ PROGRAMS = {
     "compare-predictions": ("{scores} {scores} --split test", r"no difference"),
     "push": ("{run} ada/pneumonia --dry-run", r"bytes in \d+ files, in one commit"),
     "cache": ("--cache-dir features", r"There are no features in features"),
+    "lungs train": (
+        "{masked}/images {masked}/masks --output new --epochs 1",
+        r"Dice: mean .*Network: new",
+    ),
+    "lungs evaluate": ("{masked}/images {masked}/masks", r"60 images\nDice: mean "),
     "data audit": ("{phantoms}", r"PNEUMONIA"),
     "data phantoms": ("new --train-images 14 --image-size 64 64", r"Synthetic radiographs: new"),
 }
 
 
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory):
+    """Phantoms of more patients, and a mask for each: the middle of the image."""
+    folder = tmp_path_factory.mktemp("masked")
+    write_phantom_collection(folder / "images", n_images=120, image_size=(64, 64))
+    (folder / "masks").mkdir()
+    mask = Image.new("L", (64, 64))
+    mask.paste(255, (16, 16, 48, 48))
+    for image in folder.rglob("*.jpeg"):
+        mask.save(folder / "masks" / f"{image.stem}.png")
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", PROGRAMS)
-def test_every_command_is_a_program(command, quickstart_run, phantoms, prepared_dir, tmp_path):
+def test_every_command_is_a_program(
+    command, quickstart_run, phantoms, masked, prepared_dir, tmp_path
+):
     places = {
         "phantoms": phantoms,
         "tfds": prepared_dir,
         "run": quickstart_run.directory,
         "scores": quickstart_run.directory / "evaluation" / "predictions.csv",
         "image": next((phantoms / "test" / "PNEUMONIA").iterdir()),
+        "masked": masked,
     }
     arguments, printed = PROGRAMS[command]
     words = [word.format(**places) for word in (command + " " + arguments).split()]
@@ -272,8 +298,9 @@ def test_every_command_is_a_program(command, quickstart_run, phantoms, prepared_
 
 
 def test_every_command_is_among_those_programs():
-    commands = [name for name in main.commands if name != "data"]
-    commands += [f"data {name}" for name in main.commands["data"].commands]
+    groups = ("data", "lungs")
+    commands = [name for name in main.commands if name not in groups]
+    commands += [f"{group} {name}" for group in groups for name in main.commands[group].commands]
     # tests/data/test_download.py has the servers that this one needs.
     commands.remove("data download")
     assert sorted(commands) == sorted(PROGRAMS)

@@ -22,7 +22,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
     modules = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "keras_pneumo").rglob("*")
-        if path.suffix in {".py", ".jinja"} or path.name == "py.typed"
+        if path.suffix in {".py", ".jinja"}
+        or path.name in {"py.typed", "lungs.json", "lungs.weights.h5"}
     }
     info = {name for name in names if ".dist-info/" in name}
     assert names - info == modules

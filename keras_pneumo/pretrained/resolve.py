@@ -81,8 +81,8 @@ def find_model(
 
 def presets() -> list[str]:
     """Return the names of the presets that this package brings."""
-    folder = _presets()
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    # Other weights that this package brings lie there too.
+    return sorted(path.parent.name for path in _presets().glob(f"*/{DESCRIPTION_FILE}"))
 
 
 def _presets() -> Path:

@@ -6,7 +6,7 @@ import pytest
 
 from keras_pneumo.errors import HubError, SettingsError, WeightsError
 from keras_pneumo.pretrained.description import MODEL_FILES, Description
-from keras_pneumo.pretrained.resolve import find_model
+from keras_pneumo.pretrained.resolve import find_model, presets
 
 
 @pytest.fixture
@@ -97,6 +97,10 @@ def test_a_gated_repository_says_where_to_ask(hub, tmp_path):
     hub.create("ada/gated", {"config.json": b"{}"}, gated=True)
     with pytest.raises(HubError, match="ask for access on http"):
         find_model("ada/gated", token=False, cache_dir=tmp_path)
+
+
+def test_the_lungs_that_the_package_brings_are_no_model_of_the_family():
+    assert "lungs" not in presets()
 
 
 def test_a_missing_repository_says_what_was_tried(hub, tmp_path):
