@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_pneumo import EvaluationReport, predict_files
+from keras_pneumo.lungs.segment import segment_lungs
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -108,6 +109,25 @@ assert report.metrics()["splits"]["test"]["metrics"]["roc_auc"] > 0.9
     assert (output / "report.html").exists()
 
 
+def test_the_lungs_are_outlined_and_boxed(phantoms, tmp_path):
+    files = sorted(map(str, (phantoms / "test" / "NORMAL").iterdir()))[:2]
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    picture = tmp_path / "lungs.png"
+    figure = load("outline_lungs").main(str(picture), [*files, str(tmp_path / "bad.png")])
+    assert picture.stat().st_size > 10_000
+    for axes, found in zip(figure.axes, segment_lungs(files), strict=False):
+        (outline,), (frame,) = axes.collections, axes.patches
+        width, height = axes.images[0].get_size()[::-1]
+        left, top, right, bottom = found.box
+        box = np.array([left * width, top * height, right * width, bottom * height])
+        np.testing.assert_allclose(frame.get_bbox().extents, box)
+        # The outline lies in the box, and reaches it to a pixel of the mask on every side.
+        corners = np.concatenate([path.vertices for path in outline.get_paths()])
+        reached = np.concatenate([corners.min(0), corners.max(0)])
+        assert np.abs(reached - box).max() <= max(width, height) / 112
+    assert "bad.png" in figure.axes[2].get_title()
+
+
 def test_the_bootstrap_is_timed(capsys):
     (seconds,) = load("time_bootstrap").main(None, resamples=20, runs=1).values()
     assert capsys.readouterr().out == (
@@ -121,6 +141,7 @@ def test_every_example_is_tested_here():
         "extract_features",
         "load_from_hub",
         "load_with_keras",
+        "outline_lungs",
         "publish",
         "quickstart",
         "time_bootstrap",
